@@ -1,0 +1,79 @@
+"""Wires the real outside together: the machine's clocks, serial ports, threads and ways to reach people."""
+
+import random
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from drivers.port import Port, SerialPort
+from edge.clock import Clock, SystemClock
+from edge.config import Config
+from edge.credentials import Credential
+from edge.service import Outside
+from edge.threads import Worker
+from gateway.notifiers.absent import Absent
+from gateway.teller import Notifier
+from models.site import Bus
+from models.site import Notifier as Told
+
+
+def outside(config: Config, virtual_dir: Path | None) -> Outside:
+    """All that a real agent touches. `virtual_dir`: where `wardwatch virtual` made its ptys."""
+    clock = SystemClock()
+    return Outside(
+        clock=clock,
+        open_port=port_opener(virtual_dir),
+        notifiers=[_notifier(one, config, clock) for one in config.site.notifier],
+        blocking=Worker,
+        rng=random.Random(),
+    )
+
+
+def port_opener(virtual_dir: Path | None) -> Callable[[Bus], Port]:
+    """How a bus's port is opened: a serial device, or the pty that `wardwatch virtual` made under its name."""
+
+    def open_port(bus: Bus) -> Port:
+        scheme, _, rest = bus.port.partition(":")
+        path = rest if scheme == "serial" else str((virtual_dir or Path()) / rest)
+        return SerialPort(path, bus.baud, bus.framing)
+
+    return open_port
+
+
+def _notifier(one: Told, config: Config, clock: Clock) -> Notifier:
+    """Each kind's library is imported only when a site uses it."""
+    secret = config.credentials.get(one.credential) if one.credential else None
+    if one.credential and secret is None:
+        return Absent(one.id, f"credential {one.credential} is absent: put it in place and restart")
+    match one.kind:
+        case "webhook":
+            return _webhook(one, secret, clock)
+        case "apprise":
+            from gateway.notifiers.apprise import Apprise
+
+            assert secret is not None
+            assert secret.url is not None
+            return Apprise(one.id, secret.url, Worker(f"tell[{one.id}]"))
+        case kind:
+            return Absent(one.id, f"{kind} comes with a later version")
+
+
+def _webhook(one: Told, secret: Credential | None, clock: Clock) -> Notifier:
+    from gateway.notifiers.webhook import Webhook, signing_key
+
+    url = one.url or (secret.url if secret else None)
+    if url is None:
+        return Absent(one.id, f"credential {one.credential} holds no url")
+
+    def wall() -> tuple[int, bool]:
+        now = clock.wall()
+        return now.ns, now.synced
+
+    tls: ssl.SSLContext | None = None
+    if secret is not None and secret.ca is not None:
+        try:
+            tls = ssl.create_default_context(cafile=secret.ca)
+        except OSError as error:
+            return Absent(one.id, f"the ca file of its credential cannot be used: {error.strerror}")
+    key = signing_key(secret.key) if secret is not None and secret.key is not None else None
+    return Webhook(one.id, url, key, wall, tls=tls)
