@@ -12,12 +12,13 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from drivers import registers
-from drivers.line import DeviceException, Line, Request, WireError
+from drivers.line import DeviceException, Line, LineStats, Request, WireError
 from drivers.port import Port, PortError
 from drivers.registers import Device
+from drivers.tcp_line import TcpLine
 from edge.clock import Clock
 from edge.schedule import Schedule, Turn
 from models.reading import Batch, Quality, Sample, make_batch
@@ -25,6 +26,7 @@ from models.site import Bus
 
 log = logging.getLogger(__name__)
 
+WAIT_MAX_S: Final = 1.0  # all turns are under way: one of the others takes the next
 REOPEN_S: Final = (0.5, 5.0)  # first and longest pause before a lost port is opened again
 STILL_WORKING: Final = frozenset({5, 6})  # Modbus exceptions "acknowledge" and "server device busy"
 
@@ -37,6 +39,24 @@ class BusState:
     reason: str = "not opened yet"
     opened_n: int = 0
     failed_n: int = 0
+
+
+class Wire(Protocol):
+    """What a poller asks on: a serial line, or a Modbus TCP endpoint."""
+
+    stats: LineStats
+
+    async def open(self) -> None:
+        """Raises PortError."""
+
+    def close(self) -> None:
+        """May be called again."""
+
+    def ready_in_s(self, unit: int) -> float:
+        """Seconds for which the unit must be left alone."""
+
+    async def exchange(self, request: Request) -> bytes:
+        """The checked reply. Raises WireError, PortError."""
 
 
 class Poller:
@@ -60,7 +80,8 @@ class Poller:
     ) -> None:
         self.bus = bus
         self.state = BusState()
-        self.line = Line(open_port(bus), bus.baud, bus.framing)
+        is_tcp = bus.port.startswith("tcp:")
+        self.line: Wire = TcpLine(open_port(bus)) if is_tcp else Line(open_port(bus), bus.baud, bus.framing)
         self.stats = self.line.stats
         self.devices = tuple(devices)
         self._index = channel_index
@@ -95,16 +116,32 @@ class Poller:
             pause_s = min(pause_s * 2, REOPEN_S[1])
 
     async def _poll(self) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = asyncio.get_running_loop().time()
         for turn in self.schedule.turns:
             turn.due_s, turn.silent_n = now_s, 0
+        if self.bus.in_flight == 1:
+            await self._take_turns()
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                for n in range(self.bus.in_flight):
+                    group.create_task(self._take_turns(), name=f"ask[{self.bus.id}] {n + 1}")
+        except* PortError as errors:
+            raise PortError(str(errors.exceptions[0])) from None
+
+    async def _take_turns(self) -> None:
+        """One question after another. With several of us, nobody takes a turn that is under way."""
+        loop = asyncio.get_running_loop()
         while True:
             now, wait_s = self.schedule.next(loop.time(), self.line.ready_in_s)
             if now is None:
-                await asyncio.sleep(wait_s)
-            else:
+                await asyncio.sleep(min(wait_s, WAIT_MAX_S))
+                continue
+            now.is_asked = True
+            try:
                 await self._ask(now)
+            finally:
+                now.is_asked = False
 
     async def _ask(self, turn: Turn) -> None:
         device, request = self._asked[turn.index]

@@ -26,6 +26,7 @@ class Turn:
     due_s: float = 0.0
     silent_n: int = 0
     missed_n: int = 0
+    is_asked: bool = False  # under way now
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -54,6 +55,8 @@ class Schedule:
         best: Turn | None = None
         wait_s = float("inf")
         for turn in self.turns:
+            if turn.is_asked:
+                continue
             at_s = max(turn.due_s - now_s, ready_in_s(turn.unit))
             if at_s > 0.0:
                 wait_s = min(wait_s, at_s)

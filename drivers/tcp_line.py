@@ -1,0 +1,150 @@
+"""Questions over Modbus TCP: transaction numbers tell replies apart, so up to eight may be under way.
+
+*Late and doubled replies* carry an old number: counted and dropped, nobody waits for them (a mobile router may deliver
+a reply again in front of the next one).
+*Idle close.* Many devices close a connection that was quiet. That is no fault: the next question opens it again. A
+connection that ends under a question is one (PortError).
+*Black hole.* When `DEAF_N` questions in a row ran out of time and not a byte came, the connection is taken for dead and
+opened anew; one dead unit behind a live gateway does not do that, its neighbours answer in between.
+
+Reply times are the profile's; there is no silence to keep on a network.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from drivers import mbap, modbus
+from drivers.line import BadReply, DeviceException, LineStats, ReplyTimeout, Request
+from drivers.port import Port, PortError
+
+DEAF_N: Final = 4
+RECENT_MAX: Final = 64
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One question under way."""
+
+    request: Request
+    reply: asyncio.Future[bytes]
+
+
+class TcpLine:
+    """One endpoint. `exchange` may be called by up to `in_flight` tasks at once (the caller's bound)."""
+
+    def __init__(self, port: Port) -> None:
+        self.stats = LineStats()
+        self._port = port
+        self._received = bytearray()
+        self._asked: dict[int, _Asked] = {}
+        self._gone: dict[int, None] = {}  # numbers of questions that ran out of time, oldest first
+        self._ready_s: dict[int, float] = {}
+        self._transaction = 0
+        self._is_open = False
+        self._opening = asyncio.Lock()
+        self._deaf_n = 0
+
+    async def open(self) -> None:
+        """Connect. Raises PortError."""
+        self._loop = asyncio.get_running_loop()
+        await self._connect()
+
+    def close(self) -> None:
+        """End the connection; questions under way end with PortError. May be called again."""
+        self._port.close()
+        self._on_lost(PortError("closed"))
+
+    def ready_in_s(self, unit: int) -> float:
+        """Seconds for which this unit must still be left alone (its rest); 0.0 = ask now."""
+        return max(0.0, self._ready_s.get(unit, -math.inf) - self._loop.time())
+
+    async def exchange(self, request: Request) -> bytes:
+        """Ask and return the reply in RTU form (its CRC is not filled in).
+
+        Raises:
+            ReplyTimeout, BadReply, DeviceException: as `drivers.line.Line.exchange`.
+            PortError: the connection ended, or cannot be opened again.
+        """
+        if not self._is_open:
+            await self._connect()
+        number = self._transaction = self._transaction % 0xFFFF + 1
+        asked = self._asked[number] = _Asked(request, self._loop.create_future())
+        self.stats.exchanges += 1
+        start_s = self._loop.time()
+        timer = self._loop.call_at(start_s + request.timeout_ms / 1e3, self._ran_out, number)
+        try:
+            self._port.write(mbap.wrap(number, request.tx))
+            frame = await asked.reply
+        except ReplyTimeout:
+            self._is_deaf()
+            raise
+        finally:
+            timer.cancel()
+            if self._asked.pop(number, None) is not None:
+                self._remember(number)  # cancelled: its reply may still come
+            self.stats.busy_s += self._loop.time() - start_s
+        if request.rest_ms:
+            self._ready_s[request.unit] = self._loop.time() + request.rest_ms / 1e3
+        if not mbap.is_reply(request.tx, frame, request.expected):
+            self.stats.bad_replies += 1
+            raise BadReply("the reply is not what was asked for")
+        if (code := modbus.exception_code(frame)) is not None:
+            self.stats.exceptions += 1
+            raise DeviceException(code)
+        self.stats.replies += 1
+        return frame
+
+    async def _connect(self) -> None:
+        async with self._opening:
+            if self._is_open:
+                return
+            self._received.clear()
+            self._deaf_n = 0
+            await self._port.open(self._on_bytes, self._on_lost)
+            self._is_open = True
+
+    def _on_bytes(self, data: bytes) -> None:
+        self._deaf_n = 0
+        self._received += data
+        try:
+            for number, frame in mbap.cut(self._received):
+                asked = self._asked.pop(number, None)
+                if asked is not None:
+                    asked.reply.set_result(frame)
+                elif self._gone.pop(number, 0) is None:
+                    self.stats.late_replies += 1
+                else:
+                    self.stats.garbage_bytes += len(frame)
+        except mbap.StreamError as error:
+            self.stats.garbage_bytes += len(self._received)
+            self._port.close()
+            self._on_lost(PortError(str(error)))
+
+    def _ran_out(self, number: int) -> None:
+        asked = self._asked.pop(number, None)
+        if asked is not None and not asked.reply.done():
+            self._remember(number)
+            self.stats.timeouts += 1
+            asked.reply.set_exception(ReplyTimeout("no reply"))
+
+    def _remember(self, number: int) -> None:
+        self._gone[number] = None
+        if len(self._gone) > RECENT_MAX:
+            del self._gone[next(iter(self._gone))]
+
+    def _is_deaf(self) -> None:
+        """One more question into silence; a connection that swallows them all is opened anew by the next."""
+        self._deaf_n += 1
+        if self._deaf_n >= DEAF_N:
+            self._port.close()
+            self._on_lost(PortError("nothing comes back"))
+
+    def _on_lost(self, error: PortError) -> None:
+        """The connection ended. Without a question under way that is the device's good right."""
+        self._is_open = False
+        waiting, self._asked = self._asked, {}
+        for asked in waiting.values():
+            if not asked.reply.done():
+                asked.reply.set_exception(error)
