@@ -3,9 +3,10 @@
 import random
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.port import Port, SerialPort
+from drivers.port import Port, PortError, SerialPort
 from edge.clock import Clock, SystemClock
 from edge.config import Config
 from edge.credentials import Credential
@@ -34,10 +35,33 @@ def port_opener(virtual_dir: Path | None) -> Callable[[Bus], Port]:
 
     def open_port(bus: Bus) -> Port:
         scheme, _, rest = bus.port.partition(":")
-        path = rest if scheme == "serial" else str((virtual_dir or Path()) / rest)
-        return SerialPort(path, bus.baud, bus.framing)
+        if scheme == "serial":
+            return SerialPort(rest, bus.baud, bus.framing)
+        if scheme != "virtual":
+            return NoPort(f"{bus.port}: ports of this kind come with a later version")
+        if virtual_dir is None:
+            return NoPort(f"{bus.port}: say where the virtual ports are, with --virtual DIR")
+        return SerialPort(str(virtual_dir / rest), bus.baud, bus.framing)
 
     return open_port
+
+
+@dataclass(frozen=True, slots=True)
+class NoPort:
+    """A port that cannot be opened on this machine; its bus is down, and says why."""
+
+    reason: str
+
+    async def open(self, received: Callable[[bytes], None], lost: Callable[[PortError], None]) -> None:
+        """Refuses."""
+        raise PortError(self.reason)
+
+    def write(self, data: bytes) -> None:
+        """Never open."""
+        raise PortError(self.reason)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _notifier(one: Told, config: Config, clock: Clock) -> Notifier:

@@ -21,7 +21,7 @@ from models.alarm import Acked, Alarm, AlarmEvent, AlarmInput, Condition, Mask, 
 from models.evidence import Contribution, Evidence
 from models.incident import Incident, IncidentError
 from models.judge import Judge, Judgement
-from models.reading import Batch, Quality
+from models.reading import BAD, Batch
 
 ALARM_TICK: Final = alarms.Tick()
 SHOW_CLOSED_NS: Final = 600_000_000_000  # a closed incident stays on screens for ten minutes
@@ -92,10 +92,9 @@ class Core:
         self._new_id = new_id
         self._close_after_ns = close_after_ns
         self._evidence: dict[str, Evidence] = {}  # newest of each alarm since the start
-        # Sensors whose silence was told before the restart: the first believable value ends it.
-        self._told_silent = {
-            sensor for sensor in plan.sensor_bus if alarms.is_raised(self.alarms[silent_id(sensor)])
-        }
+        # Sensors that nothing believable came from since the start: the first believable value says "not silent",
+        # and ends a silence that was told before the restart.
+        self._unheard = set(plan.sensor_bus)
 
     def start(self, site_ns: int) -> Output:
         """Close what an older configuration left behind: incidents whose alarm is gone or whose place moved."""
@@ -119,9 +118,9 @@ class Core:
     def reason_of(self, alarm: str) -> str:
         """Why an alarm is raised, in the words of its newest evidence."""
         evidence = self._evidence.get(alarm)
-        return (
-            ", ".join(one.why for one in evidence.contributions) if evidence else "since before the restart"
-        )
+        if evidence is None:
+            return "since before the restart"
+        return ", ".join(one.why for one in evidence.contributions) or "over, watched a little longer"
 
     def next_deadline_ns(self) -> int | None:
         """Site ns of the next Tick that can change something."""
@@ -138,21 +137,20 @@ class Core:
             self._feed(evidence.alarm, given, out)
         for sensor, is_blind in judgement.blind:
             self._silent(sensor, is_blind, out)
-        for sensor in self._told_silent & {*self._seen(judgement)}:
+        for sensor in self._first_heard(judgement):
             self._silent(sensor, False, out)
         return out
 
-    def _seen(self, judgement: Judgement) -> Iterable[str]:
-        """Sensors with a believable value in this batch; only asked for while some silence is still told."""
-        if not self._told_silent or judgement.batch is None:
-            return
+    def _first_heard(self, judgement: Judgement) -> set[str]:
+        """Sensors with their first believable value since the start."""
         batch = judgement.batch
-        for i, flags in zip(batch.channel, batch.quality, strict=True):
-            if not int(flags) & Quality.COMMS:
-                yield self.plan.channels[i].sensor
+        if not self._unheard or batch is None:
+            return set()
+        believed = batch.channel[(batch.quality & BAD) == 0]
+        return self._unheard & {self.plan.channels[i].sensor for i in believed}
 
     def _silent(self, sensor: str, is_blind: bool, out: Output) -> None:
-        self._told_silent.discard(sensor)
+        self._unheard.discard(sensor)
         self._set_fault(silent_id(sensor), is_blind, "no believable value", out)
 
     def _fault(self, event: Fault) -> Output:

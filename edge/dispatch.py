@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from edge import sayings
 from edge.clock import Clock
 from edge.config import Config
 from edge.core import Command, Core, Output
 from edge.recorder import Recorder
-from gateway import message, notify
+from gateway import book, message, notify
 from gateway.journal import Restored, UsedCommand, Write
 from gateway.message import Message, WallTime
-from gateway.notifiers.absent import Absent
 from gateway.notify import UNDER_WAY, Notified, Policy, Reason
 from gateway.teller import Notifier, Teller
 from models.incident import Incident
@@ -57,10 +57,6 @@ class Dispatch:
         self._zone = ZoneInfo(config.site.ward.zone)
         self._book = message.book(config.site)
         self._tellers = {one.id: Teller(one, self.record, clock.site_ns, rng) for one in notifiers}
-        for teller in self._tellers.values():
-            if isinstance(teller.notifier, Absent):
-                teller.stats.reason = teller.notifier.reason
-                log.warning("notifier=%s state=bad reason=%r", teller.notifier.id, teller.notifier.reason)
         self._language = {one.id: one.language or config.site.ward.language for one in config.site.notifier}
         self._policy = Policy(tuple(self._tellers), round(config.site.limits.repeat_s * S))
         self._log: dict[str, dict[str, Notified]] = {}  # incident -> receiver -> newest send
@@ -75,7 +71,9 @@ class Dispatch:
     def take(self, output: Output) -> None:
         """Hand on one output of the core."""
         for event in output.events:
-            self._say(f"{event.alarm} {event.what.value}: {event.after.value} level {event.level}")
+            spec = self.core.plan.specs[event.alarm]
+            if words := sayings.of_alarm(event, spec, book.name(spec.place, self._book)):
+                self._say(words)
         sends = [send for incident in output.incidents for send in self._decide(incident, output.site_ns)]
         if output.incidents or output.alarms:
             self._keep(Write(tuple(output.incidents), tuple(output.alarms.values()), tuple(sends)), sends)
@@ -108,7 +106,7 @@ class Dispatch:
             teller = self._tellers.get(row.to)
             if incident is None or teller is None or self._log[row.incident][row.to].key != row.key:
                 continue
-            self._say(f"push {row.key} was under way at the restart: sent again under its key")
+            self._say(f"{row.incident} was on its way to {row.to} at the restart: sent again, same key")
             teller.push(row, self._message(incident, row))
 
     def act(self, request: dict[str, Any], by: str, via: str) -> dict[str, Any]:
@@ -128,7 +126,7 @@ class Dispatch:
         now_ns = self._clock.site_ns()
         do = str(request.get("do"))
         output = self.core.handle(Command(now_ns, do, str(incident), str(who), via, revision, cause))
-        self._say(f"{do} {incident} by {who} via {via}{': ' + output.refused if output.refused else ''}")
+        self._say(sayings.of_command(do, str(incident), str(who), via, output.refused))
         if output.refused:
             return answer | {"why": output.refused}
         if name is not None:
@@ -157,6 +155,16 @@ class Dispatch:
         """Start a task for each notifier; they end with `drain`."""
         for name, teller in self._tellers.items():
             group.create_task(teller.run(), name=f"tell[{name}]")
+
+    def everything(self) -> Write:
+        """All that the journal should hold, from RAM: for a fresh file in place of a damaged one."""
+        now_ns = self._clock.site_ns()
+        return Write(
+            tuple(self.core.incidents.values()),
+            tuple(alarm for alarm in self.core.alarms.values() if alarm.revision),
+            tuple(row for rows in self._log.values() for row in rows.values()),
+            tuple(UsedCommand(name, "", "", now_ns) for name in self._used),
+        )
 
     async def drain(self, within_s: float) -> None:
         """Give running pushes their time."""
@@ -206,11 +214,8 @@ class Dispatch:
 
     def _decide(self, incident: Incident, site_ns: int) -> tuple[Notified, ...]:
         decision = notify.decide(self._log.get(incident.id, {}).values(), incident, self._policy, site_ns)
-        if decision.sends:
-            self._say(
-                f"{incident.id} revision {incident.revision}: tell {len(decision.sends)}, {decision.reason.value}"
-            )
         for send in decision.sends:
+            self._say(sayings.of_send(incident.id, send.to, send.why))
             self._note(send)
         return decision.sends
 
@@ -258,7 +263,7 @@ class Dispatch:
         self._rows[row.key] = row
 
     def _say(self, what: str) -> None:
-        log.info("%s", what)
+        log.info("happened what=%r", what)
         at = self._wall().at(self._clock.site_ns()).strftime("%H:%M:%S")
         self.events.append({"at": at, "what": what})
 

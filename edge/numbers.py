@@ -25,6 +25,12 @@ class Numbers:
         """Take over a block that is durably reserved for us."""
         self._free.extend(range(first, first + n))
 
+    def use_series(self, series: str) -> None:
+        """What goes before reserved numbers; blocks of an older file do not belong to a new series."""
+        if series != self.series:
+            self._free.clear()
+        self.series = series
+
     def start(self, boot: str, site_ns: int) -> None:
         """Name the series of this start."""
         self.own_series = f"x{boot[:4]}{site_ns // 1_000_000_000 & 0xFFFF:04x}-"

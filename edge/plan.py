@@ -15,15 +15,15 @@ from models.incident import AlarmSpec
 from models.judge import Channel, ContactRule, ThresholdRule
 from models.reading import CERTIFIED_KINDS, CONTACTS, FIRE_CONTACTS, KINDS, Hazard
 from models.site import Alarm, Sensor, Site
+from models.site_alarms import places_within
 
 S: Final = 1_000_000_000
 FIRE_WINDOW_NS: Final = 120 * S
 BLIND_OTHER_S: Final = 600.0
 MAX_PERIOD_S: Final = 2.0  # what `period_s = "max"` counts as, where a period is needed to call a value stale
 BUS_DOWN_ON_NS: Final = 3 * S  # a re-plugged adapter is no fault yet (our choice)
-BUS_DOWN_OFF_NS: Final = (
-    10 * S
-)  # its sensors answer again before "no data" of theirs may be told (our choice)
+# Its sensors answer again before "no data" of theirs may be told (our choice).
+BUS_DOWN_OFF_NS: Final = 10 * S
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _fire_channels(site: Site, alarm: Alarm, devices: tuple[Device, ...]) -> tup
     """The fire contacts of the alarm's place and of the places in it."""
     if alarm.hazard is not Hazard.FIRE or alarm.place is None:
         return (alarm.channel,) if alarm.hazard is Hazard.FIRE and alarm.channel else ()
-    inside = places_in(site, alarm.place)
+    inside = places_within(alarm.place, {place.id: place.inside for place in site.place})
     return tuple(
         name
         for device in devices
@@ -133,17 +133,6 @@ def _fire_channels(site: Site, alarm: Alarm, devices: tuple[Device, ...]) -> tup
         if name.split("/")[1] in FIRE_CONTACTS
         and next(s for s in device.sensors if s.id == name.split("/")[0]).place in inside
     )
-
-
-def places_in(site: Site, place: str) -> frozenset[str]:
-    """The place and all places in it, at any depth."""
-    inside = {place}
-    grown = True
-    while grown:
-        more = {p.id for p in site.place if p.inside in inside}
-        grown = not more <= inside
-        inside |= more
-    return frozenset(inside)
 
 
 def _rule(site: Site, alarm: Alarm, fire: tuple[str, ...]) -> ThresholdRule | ContactRule:

@@ -2,13 +2,15 @@
 
 `add` gives a future that is done when the write is durable. When the disk refuses, everything not yet durable stays
 here, newest revision of each thing only (so it is bounded by what is configured and open), and is tried again; the
-fault is told like any other. A damaged or unopenable file is replaced as `gateway.journal` says; the agent goes on.
+fault is told like any other. A damaged file is set aside as `gateway.journal` says; what RAM knows (`everything`: open
+incidents, alarms, who was told) is written to the fresh one, and the agent goes on.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 FILE: Final = "incidents.db"
 RETRY_S: Final = 2.0
 KEEP_TIME_S: Final = 60.0
+TIDY_NS: Final = 60_000_000_000
+TIDY_LATEST_NS: Final = 600_000_000_000
 
 
 class _Pending:
@@ -56,7 +60,10 @@ class _Pending:
 
 
 class Recorder:
-    """Owns the journal and its thread. `unwritable(is_bad, why)` is called when that changes."""
+    """Owns the journal and its thread. `unwritable(is_bad, why)` is called when that changes.
+
+    `everything()` gives what a fresh file must hold when the old one was spoilt while we ran.
+    """
 
     def __init__(
         self,
@@ -66,6 +73,7 @@ class Recorder:
         blocking: Blocking,
         numbers: Numbers,
         unwritable: Callable[[bool, str], None],
+        everything: Callable[[], Write],
     ) -> None:
         self._path = state / FILE
         self._aside = state / "aside"
@@ -73,6 +81,8 @@ class Recorder:
         self._blocking = blocking
         self._numbers = numbers
         self._unwritable = unwritable
+        self._everything = everything
+        self._tidied_ns = 0
         self._journal: Journal | None = None
         self._pending = _Pending()
         self._wake = asyncio.Event()
@@ -101,7 +111,7 @@ class Recorder:
     async def _open(self) -> Opened:
         opened = await self._blocking(lambda: open_journal(self._path, self._aside, self._clock.boot))
         self._journal = opened.journal
-        self._numbers.series = opened.restored.series
+        self._numbers.use_series(opened.restored.series)
         self.damaged = opened.damaged or self.damaged
         if opened.damaged:
             log.error("journal_damaged %s", opened.damaged)
@@ -139,9 +149,9 @@ class Recorder:
         )
         try:
             if self._journal is None:
-                await self._open()
-            assert self._journal is not None
+                write = await self._reopen(write)
             journal = self._journal
+            assert journal is not None
             await self._blocking(lambda: journal.commit(write))
         except JournalError as error:
             self._pending.add_older(batch)
@@ -157,6 +167,27 @@ class Recorder:
             log.info("journal_writable")
             self._unwritable(False, "")
         await self._refill()
+        await self._tidy(is_calm=not write.incidents)
+
+    async def _reopen(self, write: Write) -> Write:
+        """Open again; what must be written now: all of RAM when the file is a fresh one."""
+        opened = await self._open()
+        if not opened.damaged:
+            return write
+        known = self._everything()
+        return replace(known, commands=(*known.commands, *write.commands), time=write.time)
+
+    async def _tidy(self, is_calm: bool) -> None:
+        """Forget old rows about once a minute, away from a fire; after ten minutes at any time."""
+        now_ns = self._clock.site_ns()
+        if self._journal is None or now_ns - self._tidied_ns < (TIDY_NS if is_calm else TIDY_LATEST_NS):
+            return
+        self._tidied_ns = now_ns
+        journal = self._journal
+        try:
+            await self._blocking(lambda: journal.tidy(now_ns))
+        except JournalError as error:
+            await self._failed(error)
 
     def stop(self) -> None:
         """Let `run` write what waits and return."""

@@ -89,6 +89,7 @@ class Service:
             blocking=outside.blocking("journal"),
             numbers=self.numbers,
             unwritable=self._unwritable,
+            everything=lambda: self.dispatch.everything(),
         )
         self.pollers: list[Poller] = []
         self._has_read = False
@@ -193,7 +194,7 @@ class Service:
     def _answer(self, request: dict[str, Any], user: str) -> dict[str, Any]:
         if request.get("do") == "view":
             return self.status.snapshot()
-        return self.dispatch.act(request, user, "control")
+        return self.dispatch.act(request, user, f"wardwatch {request.get('do')}")
 
     async def _ticks(self) -> None:
         clock = self.outside.clock

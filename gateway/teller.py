@@ -50,6 +50,10 @@ class Notifier(Protocol):
         """As in the site file."""
         ...
 
+    async def prepare(self) -> str:
+        """Make ready what a first push should not wait for. "" = well, else what is missing, in words."""
+        ...
+
     async def tell(self, message: Message, person: str | None, key: str) -> Outcome:
         """One attempt; `key` is the same for every retry. Must bear being cancelled."""
         ...
@@ -142,6 +146,7 @@ class Teller:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                group.create_task(self._prepare(), name=f"prepare[{self.notifier.id}]")
                 for incident in self._slots:
                     self._start(incident)
                 await self._stopping.wait()
@@ -159,6 +164,12 @@ class Teller:
             _, late = await asyncio.wait(tasks, timeout=timeout_s)
             for task in late:
                 task.cancel()
+
+    async def _prepare(self) -> None:
+        reason = await self.notifier.prepare()
+        if reason:
+            self.stats.reason = reason
+            _log.warning("notifier=%s state=bad reason=%r", self.notifier.id, reason)
 
     def _start(self, incident: str) -> None:
         assert self._group is not None

@@ -1,25 +1,82 @@
 """SIGKILL around a fire, again and again; judged only by the receiver's log and the database.
 
 Each round presses one call point (each at a place of its own), kills the agent at a chosen moment and starts it again.
-Moments: some milliseconds after the contact's reply (timed by the virtual device), or right after a step that the
-agent logged (`STEPS`, in order of the path). Then:
+Moments: some milliseconds after the contact's reply (timed by the virtual device), or exactly at a step that the
+agent logs (`STEPS`, in order of the path): its log goes through a pipe that holds one line (`StepLog`), so that it
+stands still at its next line until it is killed. Then:
 
 - every fire reached the receiver, and is in the database (lost 0);
 - an incident row that the database held at the kill keeps its number for its place;
 - a key came twice only where a kill or a lost answer explains it, and never three times.
 """
 
+import fcntl
+import os
 import random
+import select
 import shutil
 import sqlite3
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.rig import Rig, wait
 
+# What the agent logs before each step; "sent" is journalled, too, before the answer comes.
+BEFORE = {
+    "decided": ("goes to",),
+    "committed": ("step=decided",),
+    "push": ("step=committed",),
+    "sent": ("step=push",),
+    "accepted": ("step=sent", "step=committed"),
+}
 STEPS = ("decided", "committed", "push", "sent", "accepted")
 SLOW_S = 0.25
+
+
+class StepLog:
+    """Copies the agent's log line by line, and stops copying before a step, so that the agent waits right behind it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+        self._awaited: list[str] = []
+        self._stands = threading.Event()
+        self._go = threading.Event()
+        self._pipe = -1
+
+    def open(self) -> int:
+        """The writing end for a new agent; close it once that has started."""
+        self._pipe, write = os.pipe2(os.O_DIRECT)  # packets: one write is one line
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)  # one packet
+        threading.Thread(target=self._copy, args=(self._pipe,), daemon=True).start()
+        return write
+
+    def arm(self, step: str) -> None:
+        """Let the agent come to `step` and not to its next line."""
+        self._stands.clear()
+        self._go.clear()
+        self._awaited = list(BEFORE[step])
+
+    def wait(self) -> None:
+        """Until the agent stands there."""
+        assert self._stands.wait(10.0), f"never came: {self._awaited}"
+        assert select.select([self._pipe], [], [], 10.0)[0], "the step itself was not logged"
+        time.sleep(0.01)  # to come to the line after it, where it is held
+
+    def release(self) -> None:
+        """Copy on."""
+        self._go.set()
+
+    def _copy(self, pipe: int) -> None:
+        while line := os.read(pipe, 8192):
+            self._file.write(line)
+            if self._awaited and self._awaited[0].encode() in line:
+                self._awaited.pop(0)
+                if not self._awaited:
+                    self._stands.set()
+                    self._go.wait()
+        os.close(pipe)
 
 
 @dataclass
@@ -45,27 +102,40 @@ def run(rig: Rig, plan: list[float | str], say: bool = False) -> Verdict:
     """Play the plan; the receiver of the rig should be slow."""
     verdict = Verdict()
     durable: dict[str, str] = {}
+    steps = StepLog(rig.folder / "agent.log")
+    _start(rig, steps)
+    rig.until_up(60.0)
     for i, moment in enumerate(plan):
         channel = f"nut-{i}/call_point"
         log_at = len(rig.agent_log())
+        if isinstance(moment, str):
+            steps.arm(moment)
         rig.set(f"nut-{i}", "call_point", 1)
         told_ns = wait(lambda channel=channel: _told(rig, channel), 10.0)
         if isinstance(moment, float):
             time.sleep(max(0.0, moment - (time.monotonic_ns() - told_ns) / 1e9))
         else:
-            wait(lambda moment=moment, at=log_at: f"step={moment}" in rig.agent_log()[at:], 10.0)
+            steps.wait()
         verdict.within_30_ms += time.monotonic_ns() - told_ns <= 30e6
         rig.kill_agent()
+        steps.release()
+        time.sleep(0.05)  # the rest of its log is copied
         verdict.kills += 1
         step = _last_step(rig.agent_log()[log_at:])
         verdict.last_step[step] = verdict.last_step.get(step, 0) + 1
         durable |= incidents_in(rig.state)
-        rig.start_agent()
+        _start(rig, steps)
         wait(lambda i=i: _is_settled(rig, f"p-{i}"), 30.0)
         if say:
             print(f"  kill {i + 1}/{len(plan)} at {moment}: last step {step}", flush=True)
     judge(rig, [f"p-{i}" for i in range(len(plan))], durable, verdict)
     return verdict
+
+
+def _start(rig: Rig, steps: StepLog) -> None:
+    pipe = steps.open()
+    rig.start_agent(stderr=pipe)
+    os.close(pipe)
 
 
 def judge(rig: Rig, places: list[str], durable: dict[str, str], verdict: Verdict) -> None:

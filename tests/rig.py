@@ -84,8 +84,8 @@ class Rig:
         assert self.virtual.stdout is not None
         assert self.virtual.stdout.readline().startswith(b"ready")
 
-    def start_agent(self, *prefix: str, env: dict[str, str] | None = None) -> None:
-        """Start (again) the agent; its log goes on in agent.log."""
+    def start_agent(self, *prefix: str, env: dict[str, str] | None = None, stderr: int | None = None) -> None:
+        """Start (again) the agent; its log goes on in agent.log, or into the descriptor `stderr`."""
         log = (self.folder / "agent.log").open("ab")
         self._files.append(log)
         argv = [
@@ -99,7 +99,9 @@ class Rig:
             str(self.ptys),
         ]
         argv += ["--verbose"] if self.verbose else []
-        self.agent = subprocess.Popen(argv, stderr=log, stdout=log, env={**os.environ, **(env or {})})
+        self.agent = subprocess.Popen(
+            argv, stderr=log if stderr is None else stderr, stdout=log, env={**os.environ, **(env or {})}
+        )
 
     def kill_agent(self) -> None:
         """SIGKILL."""

@@ -109,12 +109,15 @@ def test_a_url_that_apprise_does_not_know_is_refused_without_repeating_it(url: s
     assert outcome == Outcome(Verdict.REJECTED, "the credential's URL is no apprise URL")
 
 
-@pytest.mark.parametrize(("url", "is_known"), [("json://127.0.0.1/x", True), ("nonsense://PLANTED", False)])
-def test_the_url_can_be_judged_before_the_first_push(url: str, is_known: bool) -> None:
-    async def run() -> bool:
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("json://127.0.0.1/x", ""), ("nonsense://PLANTED", "the credential's URL is no apprise URL")],
+)
+def test_the_url_can_be_judged_before_the_first_push(url: str, reason: str) -> None:
+    async def run() -> str:
         return await Apprise("phone", url, Worker("tell[phone]")).prepare()
 
-    assert asyncio.run(run()) is is_known
+    assert asyncio.run(run()) == reason
 
 
 def test_a_push_that_hangs_holds_neither_the_loop_nor_the_next_answer() -> None:

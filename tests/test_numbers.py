@@ -36,3 +36,14 @@ def test_a_new_block_is_asked_for_in_time() -> None:
     for _ in range(9):
         numbers.next()
     assert numbers.is_low
+
+
+def test_a_block_of_a_lost_file_is_not_mixed_into_the_series_of_the_fresh_one() -> None:
+    numbers = Numbers("gw")
+    numbers.start("b41c", 0)
+    numbers.add(17, 16)  # from the file that is spoilt now
+    numbers.use_series("xb41c-")
+    numbers.add(1, 16)
+    ids = [numbers.next() for _ in range(20)]
+    assert ids[:2] == ["gw-xb41c-1", "gw-xb41c-2"]
+    assert len(set(ids)) == 20

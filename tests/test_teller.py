@@ -33,6 +33,9 @@ class Scripted:
         self.running = self.most_running = 0
         self.is_closed = False
 
+    async def prepare(self) -> str:
+        return ""
+
     async def tell(self, message: Message, person: str | None, key: str) -> Outcome:
         self.calls.append((round(asyncio.get_running_loop().time(), 6), key))
         self.running += 1

@@ -45,6 +45,10 @@ class Phone:
     answer: Callable[[Received], Outcome] = lambda _received: Outcome(Verdict.ACCEPTED)
     received: list[Received] = field(default_factory=list)
 
+    async def prepare(self) -> str:
+        """Always there."""
+        return ""
+
     async def tell(self, message: Message, person: str | None, key: str) -> Outcome:
         """Receive one message."""
         incident = json.loads(json.dumps(message.incident))

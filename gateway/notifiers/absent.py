@@ -17,6 +17,10 @@ class Absent:
     id: str
     reason: str
 
+    async def prepare(self) -> str:
+        """Says what is missing."""
+        return self.reason
+
     async def tell(self, message: Message, person: str | None, key: str) -> Outcome:
         """Never delivered; tried again."""
         return Outcome(Verdict.RETRY, self.reason)

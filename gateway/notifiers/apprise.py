@@ -27,6 +27,7 @@ from gateway.outcome import Outcome, Verdict
 T = TypeVar("T")
 
 _TALKERS: Final = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "paho", "slixmpp")
+_NO_URL: Final = "the credential's URL is no apprise URL"
 # Characters that are markup in Markdown, HTML or BBCode; the last resort loses them rather than the message.
 _MARKUP: Final = str.maketrans(dict.fromkeys("_*`~|[]<>&\\", " "))
 
@@ -50,12 +51,12 @@ class Apprise:
         self._running: asyncio.Task[Outcome] | None = None
         self._plugin: Any = None
 
-    async def prepare(self) -> bool:
-        """Import apprise and read the URL before the first push needs it; whether apprise knows the URL."""
+    async def prepare(self) -> str:
+        """Import apprise and read the URL before the first push needs it."""
 
-        def load() -> bool:
+        def load() -> str:
             self._plugin = self._plugin or _plugin(self._url)
-            return self._plugin is not None
+            return _NO_URL if self._plugin is None else ""
 
         async with self._one_at_a_time:
             return await self._blocking(load)
@@ -84,7 +85,7 @@ class Apprise:
             if self._plugin is None:
                 self._plugin = _plugin(self._url)
             if self._plugin is None:
-                return Outcome(Verdict.REJECTED, "the credential's URL is no apprise URL")
+                return Outcome(Verdict.REJECTED, _NO_URL)
             body = text.removeprefix(headline).lstrip("\n")
             if self._plugin.notify(body=body, title=headline, body_format="text"):
                 return Outcome(Verdict.ACCEPTED)

@@ -91,6 +91,11 @@ class Webhook:
         self._session: aiohttp.ClientSession | None = None
         self._names: AbstractResolver | None = None
 
+    async def prepare(self) -> str:
+        """The session and its name resolver."""
+        self._open()
+        return ""
+
     async def tell(self, message: Message, person: str | None, key: str) -> Outcome:
         """One attempt. Bears being cancelled; the caller sets the deadline."""
         body = json.dumps(

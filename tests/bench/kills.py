@@ -32,8 +32,6 @@ def main() -> None:
         rig.verbose = True
         rig.start_receiver(f"slow:{kills.SLOW_S}")
         rig.start_virtual()
-        rig.start_agent()
-        rig.until_up(60.0)
         found = kills.run(rig, kills.moments(args.kills, random.Random(args.seed)), say=True)
     print(f"kills {found.kills}, of them within 30 ms of the contact's reply {found.within_30_ms}")
     print(f"last step reached before the kill: {dict(sorted(found.last_step.items()))}")
