@@ -7,6 +7,7 @@ Foreign errors become PortError with a reason for people; after its first error 
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -36,7 +37,7 @@ class TcpPort:
         except TimeoutError:
             raise PortError(f"{self._name}: no answer within {OPEN_S:g} s") from None
         except OSError as error:
-            raise PortError(f"{self._name}: {error.strerror or 'cannot connect'}") from error
+            raise PortError(f"{self._name}: {_words(error)}") from error
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
@@ -109,5 +110,12 @@ class _Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._port.ended(self._transport):
-            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "closed by the other end"
+            reason = _words(exc) if isinstance(exc, OSError) else "closed by the other end"
             self._lost(PortError(f"{self._port._name}: {reason}"))
+
+
+def _words(error: OSError) -> str:
+    """The system's own words: asyncio's repeat the address, a resolver's number is negative."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or "cannot connect"

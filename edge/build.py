@@ -1,12 +1,14 @@
 """Wires the real outside together: the machine's clocks, serial ports, threads and ways to reach people."""
 
 import random
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.port import Port, PortError, SerialPort
+from drivers.tcp import Resolve, TcpPort
 from edge.clock import Clock, SystemClock
 from edge.config import Config
 from edge.credentials import Credential
@@ -31,19 +33,36 @@ def outside(config: Config, virtual_dir: Path | None) -> Outside:
 
 
 def port_opener(virtual_dir: Path | None) -> Callable[[Bus], Port]:
-    """How a bus's port is opened: a serial device, or the pty that `wardwatch virtual` made under its name."""
+    """How a bus's port is opened: a serial device, a TCP endpoint, or the pty that `wardwatch virtual` made."""
 
     def open_port(bus: Bus) -> Port:
         scheme, _, rest = bus.port.partition(":")
         if scheme == "serial":
             return SerialPort(rest, bus.baud, bus.framing)
-        if scheme != "virtual":
-            return NoPort(f"{bus.port}: ports of this kind come with a later version")
+        if scheme in ("tcp", "rtu-tcp"):
+            host, _, port = rest.rpartition(":")
+            return TcpPort(host, int(port), resolver(f"names[{bus.id}]"))
         if virtual_dir is None:
             return NoPort(f"{bus.port}: say where the virtual ports are, with --virtual DIR")
         return SerialPort(str(virtual_dir / rest), bus.baud, bus.framing)
 
     return open_port
+
+
+def resolver(name: str) -> Resolve:
+    """Looks names up in a thread of its own, which is made when the first name comes."""
+    workers: list[Worker] = []
+
+    def look_up(host: str) -> list[str]:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    async def resolve(host: str) -> list[str]:
+        if not workers:
+            workers.append(Worker(name))
+        return await workers[0](lambda: look_up(host))
+
+    return resolve
 
 
 @dataclass(frozen=True, slots=True)
