@@ -15,6 +15,7 @@ from models.alarm import AlarmEvent
 from models.incident import AlarmSpec, Incident
 from models.site import Site
 
+MS: Final = 1_000_000  # no label is finer, and whole milliseconds pack smallest
 SEAL_AFTER_NS: Final = 10_000_000_000
 SEAL_POINTS_MAX: Final = 2_000
 
@@ -85,7 +86,7 @@ class History:
         return Series(measurement, tuple(sorted((*self._ward, *tags.items()))), fields)
 
     def _add(self, series: Series, site_ns: int, values: tuple[Value, ...]) -> None:
-        self._points.setdefault(series, []).append((site_ns, values))
+        self._points.setdefault(series, []).append((site_ns - site_ns % MS, values))
         self.points_n += 1
         if self._first_ns is None:
             self._first_ns = site_ns

@@ -4,6 +4,7 @@ Nothing here runs; it only says what belongs to what. A fire channel that says n
 3 periods), at most 100 s, is blind, others after 10 minutes. Every bus and every sensor gets its trouble alarm.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,7 +50,22 @@ def bus_down_id(bus: str) -> str:
     return f"trouble/{bus}/bus_down"
 
 
+def sink_id(sink: str, kind: str) -> str:
+    """The trouble alarm of a sink; `kind` = one of SINK_TROUBLES."""
+    return f"trouble/{sink}/{kind}"
+
+
 JOURNAL_ID: Final = "trouble/journal/unwritable"
+SPOOL_ID: Final = "trouble/spool/unwritable"
+GROWING_ID: Final = "trouble/spool/growing"
+DROPPING_ID: Final = "trouble/spool/dropping"
+CLOCK_ID: Final = "trouble/clock/unsynced"
+# How long a server may be away, refuse, or be another one before people are told (our choice): an outage fills the
+# spool and heals by itself, a refusal needs a person.
+SINK_TROUBLES: Final = {"away": 600 * S, "refusing": 60 * S, "foreign": 60 * S, "taken_over": 10 * S}
+SINK_OFF_NS: Final = 60 * S
+CLOCK_ON_NS: Final = 600 * S
+DROPPING_OFF_NS: Final = 600 * S
 
 
 def plan(config: Config) -> Plan:
@@ -68,19 +84,9 @@ def plan(config: Config) -> Plan:
     specs = {alarm.id: _spec(site, alarm, life_safety) for alarm in site.alarm}
     timing = {alarm.id: _timing(alarm) for alarm in site.alarm}
     sensors = {sensor.id: sensor for device in config.devices for sensor in device.sensors}
-    buses = {device.bus for device in config.devices}
-    for bus in buses:
-        is_life = any(s.id in life_safety for s in sensors.values() if s.bus == bus)
-        specs[bus_down_id(bus)] = AlarmSpec(
-            bus_down_id(bus), Hazard.TROUBLE, site.gateway.place, None, is_life
-        )
-        timing[bus_down_id(bus)] = AlarmRule(bus_down_id(bus), BUS_DOWN_ON_NS, BUS_DOWN_OFF_NS)
-    for sensor in sensors.values():
-        name = silent_id(sensor.id)
-        specs[name] = AlarmSpec(name, Hazard.TROUBLE, sensor.place, None, sensor.id in life_safety)
-        timing[name] = AlarmRule(name)
-    specs[JOURNAL_ID] = AlarmSpec(JOURNAL_ID, Hazard.TROUBLE, site.gateway.place, None, True)
-    timing[JOURNAL_ID] = AlarmRule(JOURNAL_ID)
+    for rule, place, is_life in (*_south(sensors.values(), life_safety, site), *_north(site)):
+        specs[rule.id] = AlarmSpec(rule.id, Hazard.TROUBLE, place, None, is_life)
+        timing[rule.id] = rule
     return Plan(
         channels,
         rules,
@@ -90,6 +96,35 @@ def plan(config: Config) -> Plan:
         life_safety,
         site.gateway.place,
     )
+
+
+_Trouble = tuple[AlarmRule, str, bool]  # its timing, its place, whether life safety hangs on it
+
+
+def _south(sensors: Iterable[Sensor], life_safety: frozenset[str], site: Site) -> Iterator[_Trouble]:
+    """Every bus may be down, every sensor silent."""
+    buses: dict[str, bool] = {}
+    for sensor in sensors:
+        is_life = sensor.id in life_safety
+        bus = sensor.bus or ""
+        buses[bus] = buses.get(bus, False) or is_life
+        yield AlarmRule(silent_id(sensor.id)), sensor.place, is_life
+    for bus, is_life in buses.items():
+        yield AlarmRule(bus_down_id(bus), BUS_DOWN_ON_NS, BUS_DOWN_OFF_NS), site.gateway.place, is_life
+
+
+def _north(site: Site) -> Iterator[_Trouble]:
+    """The journal, the spool, the clock and every sink."""
+    here = site.gateway.place
+    yield AlarmRule(JOURNAL_ID), here, True
+    yield AlarmRule(SPOOL_ID), here, False
+    yield AlarmRule(CLOCK_ID, CLOCK_ON_NS), here, False
+    if site.sink:
+        yield AlarmRule(GROWING_ID), here, False
+        yield AlarmRule(DROPPING_ID, 0, DROPPING_OFF_NS), here, False
+    for sink in site.sink:
+        for kind, on_ns in SINK_TROUBLES.items():
+            yield AlarmRule(sink_id(sink.id, kind), on_ns, SINK_OFF_NS), here, False
 
 
 def _channels(device: Device, name: str, life_safety: frozenset[str]) -> tuple[Channel, ...]:

@@ -10,6 +10,13 @@ from models.reading import Hazard
 _TROUBLE: Final = {
     "bus_down": ("bus {subject} is down", "bus {subject} is back"),
     "silent": ("sensor {subject} gives no believable value", "sensor {subject} is back"),
+    "away": ("server {subject} is away", "server {subject} is back"),
+    "refusing": ("server {subject} refuses our data", "server {subject} takes our data again"),
+    "foreign": ("something else answers for {subject}", "server {subject} answers itself again"),
+    "taken_over": ("another machine uses our name on {subject}", "our name on {subject} is ours again"),
+    "growing": ("more than half of the {subject} waits", "the {subject} drains"),
+    "dropping": ("the {subject} drops the oldest data", "the {subject} drops nothing any more"),
+    "unsynced": ("the {subject} is not synchronised", "the {subject} is synchronised"),
     "unwritable": ("the {subject} cannot be written", "the {subject} can be written again"),
 }
 _WHAT: Final = {What.RAISED: "", What.ROSE: " (rose)", What.FELL: " (fell)"}

@@ -107,6 +107,41 @@ VI: Final = Words(
             "không ghi được đĩa",
             "đĩa đầy, thẻ nhớ hỏng hoặc bị khoá ghi (df -h; dmesg)",
         ),
+        "away": (
+            "không tới được máy chủ {subject}",
+            "mất máy chủ",
+            "đường truyền, máy chủ {subject}; dữ liệu đang chờ trong máy, chưa mất",
+        ),
+        "refusing": (
+            "máy chủ {subject} từ chối dữ liệu",
+            "máy chủ từ chối",
+            "mật khẩu, quyền ghi, tên org/bucket của {subject}; dữ liệu đang chờ trong máy",
+        ),
+        "foreign": (
+            "máy khác trả lời thay {subject}",
+            "máy chủ lạ trả lời",
+            "địa chỉ của {subject}, trang đăng nhập của mạng",
+        ),
+        "taken_over": (
+            "máy khác dùng tên của ta trên {subject}",
+            "trùng tên máy",
+            "hai máy cùng một gateway id trên {subject}",
+        ),
+        "growing": (
+            "dữ liệu chờ gửi nhiều quá nửa kho",
+            "kho dữ liệu sắp đầy",
+            "đường truyền và máy chủ; kho (spool_mb) đầy thì dữ liệu cũ nhất bị bỏ",
+        ),
+        "dropping": (
+            "kho đầy, đang bỏ dữ liệu cũ nhất",
+            "đang bỏ dữ liệu cũ",
+            "đường truyền và máy chủ; tăng spool_mb nếu thẻ nhớ còn chỗ",
+        ),
+        "unsynced": (
+            "đồng hồ chưa đồng bộ",
+            "đồng hồ chưa đồng bộ",
+            "NTP, đường truyền; giờ trong tin là giờ ước lượng",
+        ),
     },
     trouble_other=("{subject}: {kind}", "{kind}", "thiết bị {subject}"),
     cause={
@@ -234,6 +269,41 @@ EN: Final = Words(
             "the incident journal is stuck",
             "the disk cannot be written",
             "disk full, card worn out or read-only (df -h; dmesg)",
+        ),
+        "away": (
+            "server {subject} is away",
+            "a server is away",
+            "the uplink and server {subject}; data wait here, nothing is lost yet",
+        ),
+        "refusing": (
+            "server {subject} refuses our data",
+            "a server refuses",
+            "password, rights, org and bucket at {subject}; data wait here",
+        ),
+        "foreign": (
+            "something else answers for {subject}",
+            "a foreign server answers",
+            "the address of {subject}, a login page of the network",
+        ),
+        "taken_over": (
+            "another machine uses our name on {subject}",
+            "our name is used twice",
+            "two gateways with one id on {subject}",
+        ),
+        "growing": (
+            "more than half of the spool waits",
+            "the spool is filling up",
+            "uplink and servers; when spool_mb is full the oldest data are dropped",
+        ),
+        "dropping": (
+            "the spool is full, oldest data are dropped",
+            "old data are dropped",
+            "uplink and servers; raise spool_mb if the card has room",
+        ),
+        "unsynced": (
+            "the clock is not synchronised",
+            "the clock is not synchronised",
+            "NTP, the uplink; times in messages are estimates",
         ),
     },
     trouble_other=("{subject}: {kind}", "{kind}", "device {subject}"),

@@ -51,7 +51,7 @@ def test_alarms_and_incidents_are_rows_too() -> None:
     event = AlarmEvent(What.RAISED, spec.id, 7, AlarmState.NORMAL, AlarmState.UNACKED, 2)
     history.alarm(event, spec, "xd-gw-07-1")
     incident = Incident(
-        "xd-gw-07-1", Hazard.FIRE, "ngo-5", IncidentState.CONFIRMED, 1, 2, 2, 7, 9 * S, (spec.id,),
+        "xd-gw-07-1", Hazard.FIRE, "ngo-5", IncidentState.CONFIRMED, 1, 2, 2, 7, 9 * S + 5, (spec.id,),
         acks=(Ack("an", "duty-hook", 1, 7 + 41_230_000_000),),
     )  # fmt: skip
     history.incident(incident)
@@ -60,7 +60,7 @@ def test_alarms_and_incidents_are_rows_too() -> None:
     assert alarm == Series(
         "alarm", tags(alarm="ngo-5-fire", hazard="fire", place="ngo-5"), ("state", "level", "incident")
     )
-    assert alarm_rows == [(7, ("unacked", 2, "xd-gw-07-1"))]
+    assert alarm_rows == [(0, ("unacked", 2, "xd-gw-07-1"))]  # to the ms
     assert told.measurement == "incident"
     assert told.tags == tags(hazard="fire", place="ngo-5")
     assert told_rows == [(9 * S, ("xd-gw-07-1", "confirmed", 2, 1, 2, 41.2, False))]
