@@ -10,7 +10,7 @@ place are one incident; "no data" of the sensors of a dead bus is muted, because
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge.plan import BUS_DOWN_OFF_NS, Plan, bus_down_id, silent_id
@@ -257,6 +257,8 @@ class Core:
             out.site_ns,
             self._new_id,
         )
+        if new is not None:  # what is told of it are the values of now, not of when its limit was crossed
+            new = replace(new, evidence=tuple(map(self.judge.refreshed, new.evidence)))
         self._keep(new, out)
         newest = new or incident
         if newest is not None and (by := orders.answered_by(newest, after)):

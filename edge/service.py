@@ -194,7 +194,7 @@ class Service:
     def _answer(self, request: dict[str, Any], user: str) -> dict[str, Any]:
         if request.get("do") == "view":
             return self.status.snapshot()
-        return self.dispatch.act(request, user, f"wardwatch {request.get('do')}")
+        return self.dispatch.act(request, user, "local")
 
     async def _ticks(self) -> None:
         clock = self.outside.clock

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Bound = Literal["at_least", "at_most"] | None  # of a value: it is more, it is less, it is the value itself
+
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
@@ -10,7 +12,7 @@ class Contribution:
 
     channel: str
     value: float
-    bound: Literal["at_least", "at_most"] | None
+    bound: Bound
     limit: float | None
     since_ns: int
     why: str

@@ -14,11 +14,11 @@ Source: CONTRACTS "Flood, air"; deadband: domain facts 2.4 and 6.3 (street depth
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
-from models.evidence import Contribution
+from models.evidence import Bound, Contribution
 from models.kernels import f8, i8, jit, row, table
 from models.reading import Hazard, Quality
 
@@ -94,18 +94,28 @@ def contributions(
     if level == 0:
         return ()
     limit = rule.levels[level - 1]
-    bound: Literal["at_least", "at_most"] | None = None
-    if flags & (_AT_MOST | _AT_LEAST):
-        bound = "at_least" if flags & _AT_LEAST else "at_most"
-    said = f"{bound.replace('_', ' ') + ' ' if bound else ''}{_text(value, unit)}"
+    bound = bound_of(flags)
+    now = said(value, bound, unit)
     sign = 1.0 if rule.above else -1.0
     if sign * value >= sign * limit and bound != ("at_most" if rule.above else "at_least"):
-        why = f"{said} {'>=' if rule.above else '<='} {_text(limit, unit)}"
+        why = f"{now} {'>=' if rule.above else '<='} {said(limit, None, unit)}"
     else:
         left = limit - sign * rule.deadband
-        why = f"{said}, not yet {'below' if rule.above else 'above'} {_text(left, unit)}"
+        why = f"{now}, not yet {'below' if rule.above else 'above'} {said(left, None, unit)}"
     return (Contribution(rule.channel, value, bound, limit, since_ns, why),)
 
 
-def _text(value: float, unit: str) -> str:
-    return f"{value:.2f} {unit}".rstrip()
+def bound_of(flags: int) -> Bound:
+    """What a sample's flags say of its value: "at_least", "at_most", or the value itself (None)."""
+    if not flags & (_AT_MOST | _AT_LEAST):
+        return None
+    return "at_least" if flags & _AT_LEAST else "at_most"
+
+
+def said(value: float, bound: Bound, unit: str) -> str:
+    """A value in words.
+
+    >>> said(0.3, "at_least", "m")
+    'at least 0.30 m'
+    """
+    return f"{bound.replace('_', ' ') + ' ' if bound else ''}{value:.2f} {unit}".rstrip()

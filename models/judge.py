@@ -16,7 +16,7 @@ index of a batch that is no channel is a programmer's error (assertion).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -148,6 +148,19 @@ class Judge:
     def evidence_of(self, alarm_id: str) -> Evidence:
         """The rule's evidence as of the last call that looked at it."""
         return self._evidence(self._rule_number[alarm_id])
+
+    def refreshed(self, one: Contribution) -> Contribution:
+        """The same with its channel's newest believable value; contacts, and what we do not judge, stay."""
+        i = self.index.get(one.channel)
+        if i is None or one.limit is None or not self._channels[i]["is_known"]:
+            return one
+        value = float(self._channels[i]["value"])
+        if value == one.value:
+            return one
+        bound = flood.bound_of(int(self._channels[i]["quality"]))
+        unit = KINDS[self._channels_given[i].kind].unit
+        why = f"{flood.said(value, bound, unit)} now, limit {flood.said(one.limit, None, unit)}"
+        return replace(one, value=value, bound=bound, why=why)
 
     def view(self) -> list[ChannelView]:
         """All channels in the order given, as of the last call (tick first to see them as of now)."""

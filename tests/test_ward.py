@@ -1,5 +1,6 @@
 """The whole service in virtual time, judged by what the phone received."""
 
+import itertools
 import tomllib
 from pathlib import Path
 
@@ -187,3 +188,30 @@ def test_the_same_seed_gives_the_same_night(tmp_path: Path) -> None:
         nights.append([(m.t_s, m.key, m.headline) for m in one.phones[0].received])
     assert nights[0] == nights[1]
     assert nights[0]
+
+
+def test_a_flood_that_rises_and_falls_is_told_with_the_depth_of_that_moment(tmp_path: Path) -> None:
+    water = [(0, 0.0), (60, 0.0), (600, 0.55), (900, 0.55), (1000, 0.02)]  # drains in 100 s
+    rows = "".join(
+        f'[[value]]\nt_s = {t}\nsensor = "ngo-12-level"\nkind = "depth_m"\nvalue = {v}\n'
+        for t, v in water[1:]
+    )
+    one = ward(tmp_path, rows)
+    one.live(1570)
+
+    def depth_m(t_s: float) -> float:
+        (t0, v0), (t1, v1) = next(pair for pair in itertools.pairwise(water) if pair[1][0] >= t_s)
+        return v0 + (v1 - v0) * (t_s - t0) / (t1 - t0)
+
+    assert [m.incident["level"] for m in one.phones[0].received] == [1, 2, 3, 4]
+    for told in one.phones[0].received:
+        [evidence] = told.incident["evidence"]
+        # told after the on-delay: the depth of the telling, at most a poll old, not of the crossing
+        assert evidence["value"] == pytest.approx(depth_m(told.t_s), abs=0.012)
+        assert f"sâu {round(evidence['value'] * 100)} cm" in told.headline
+    # level 3 and 2 fall ten minutes after the water did: what stands on the screen is the water of now
+    assert one.service is not None
+    [flood] = [i for i in one.service.core.incidents.values() if i.hazard == "flood"]
+    assert flood.level < 4
+    assert flood.evidence[0].value == pytest.approx(0.02, abs=0.005)
+    assert "now, limit" in flood.evidence[0].why
