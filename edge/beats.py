@@ -3,7 +3,7 @@
 Elapsed site time counts, so a clock that steps makes neither a burst nor a gap.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,7 +37,7 @@ class Beats:
         site_ns: int,
         views: Iterable[ChannelView],
         incidents: Iterable[Incident],
-        gateway: Mapping[str, Value],
+        gateway_row: Callable[[], Mapping[str, Value]],
     ) -> Iterator[Beat]:
         """The rows to tell now."""
         is_slow = _is_due(self._slow_ns, site_ns, SLOW_NS)
@@ -51,7 +51,7 @@ class Beats:
             yield from self._sensors(views, site_ns)
         if _is_due(self._gateway_ns, site_ns, GATEWAY_NS):
             self._gateway_ns = site_ns
-            yield "gateway", {}, dict(gateway)
+            yield "gateway", {}, dict(gateway_row())
 
     def _place(self, id: str, state: str, level: int) -> Beat:
         place = next(one for one in self.site.place if one.id == id)

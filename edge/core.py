@@ -122,6 +122,10 @@ class Core:
             return "since before the restart"
         return ", ".join(one.why for one in evidence.contributions) or "over, watched a little longer"
 
+    def incident_of(self, alarm: str) -> str | None:
+        """The open incident that this alarm belongs to."""
+        return next((one.id for one in self.incidents.values() if one.is_open and alarm in one.alarms), None)
+
     def next_deadline_ns(self) -> int | None:
         """Site ns of the next Tick that can change something."""
         times = [self.judge.next_tick_ns()]
