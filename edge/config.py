@@ -70,7 +70,7 @@ def load(path: Path) -> tuple[Config | None, list[Problem]]:
         return None, problems
     good = site.whole(tables)
     devices = registers.devices(good, profiles)
-    problems += admission.problems(good.bus, devices)
+    problems += admission.problems(good, devices)
     if any(not p.is_notice for p in problems):
         return None, problems
     used = {sensor.device for sensor in good.sensor}

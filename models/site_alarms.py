@@ -14,7 +14,7 @@ from models.site_rules import Row, Tables, ids_of, unknown
 from models.site_sensors import RECORDED
 
 if TYPE_CHECKING:  # site.py calls us; only its names are needed here
-    from models.site import Alarm
+    from models.site import Alarm, Site
 
 PRIORITY_MAX: Final = 4
 FIRE_LEVELS: Final = 3
@@ -37,6 +37,16 @@ def places_within(place: str, parents: Mapping[str, str | None]) -> set[str]:
     while more := {id for id, parent in parents.items() if parent in inside} - inside:
         inside |= more
     return inside
+
+
+def fire_sensors(site: "Site", alarm: "Alarm") -> tuple[str, ...]:
+    """The sensors that feed a fire alarm: contacts of its place and of the places in it, or its channel's."""
+    if alarm.hazard is not Hazard.FIRE:
+        return ()
+    if alarm.place is None:
+        return (alarm.channel.split("/")[0],) if alarm.channel else ()
+    within = places_within(alarm.place, {place.id: place.inside for place in site.place})
+    return tuple(s.id for s in site.sensor if s.place in within and s.kind in FIRE_CONTACTS)
 
 
 def _parents(tables: Tables) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ from edge import problems
 
 if TYPE_CHECKING:  # imported on use: `check --help` stays quick
     from drivers.registers import Device
+    from edge.admission import Worst
     from edge.config import Config
     from models.site import Alarm, Sensor, Site
 
@@ -64,6 +65,10 @@ def summary(config: "Config") -> list[str]:
         lines += ["", f"NOT READ (data only): {', '.join(data_only)}"]
     lines += ["", "ALARMS"]
     lines += _table(["alarm", "place", "judges", "limits"], [_alarm(config, alarm) for alarm in site.alarm])
+    worst = admission.worst(site, config.devices)
+    if worst:
+        lines += ["", "A FIRE IS READ AT THE LATEST, with every other device of its bus dead"]
+        lines += _table(["place", "bus", "unit", "within", "a lost frame adds"], _worst(site, worst))
     lines += ["", "TOLD TO"]
     lines += _table(
         ["notifier", "way", "ready"], [_notifier(config, notifier.id) for notifier in site.notifier]
@@ -106,9 +111,15 @@ def _what(device: "Device", sensor: "Sensor") -> str:
     return f"{words} ({', '.join(marks)})" if marks else words
 
 
+def _worst(site: "Site", worst: "Sequence[Worst]") -> Iterator[list[str]]:
+    for one in worst:
+        places = ", ".join(_place(site, place) for place in one.places)
+        yield [places, one.bus, str(one.unit), f"{one.read_s:.1f} s", f"{one.lost_s:.1f} s"]
+
+
 def _alarm(config: "Config", alarm: "Alarm") -> list[str]:
-    from models.reading import FIRE_CONTACTS, KINDS
-    from models.site_alarms import places_within
+    from models.reading import KINDS
+    from models.site_alarms import fire_sensors
 
     site = config.site
     if alarm.place is None:
@@ -122,9 +133,8 @@ def _alarm(config: "Config", alarm: "Alarm") -> list[str]:
             alarm.channel or "",
             f"{sign} {limits} {KINDS[kind].unit}".rstrip(),
         ]
-    within = places_within(alarm.place, {place.id: place.inside for place in site.place})
-    heard = [s.id for s in site.sensor if s.place in within and s.kind in FIRE_CONTACTS]
-    return [alarm.id, _place(site, alarm.place), ", ".join(heard), "one certified, or two contacts, confirm"]
+    heard = ", ".join(fire_sensors(site, alarm))
+    return [alarm.id, _place(site, alarm.place), heard, "one certified, or two contacts, confirm"]
 
 
 def _notifier(config: "Config", id: str) -> list[str]:
