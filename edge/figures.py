@@ -15,7 +15,7 @@ from edge.web import Figure
 from models.alarm import is_raised
 from models.reading import Hazard
 
-EXCHANGE_ENDS = ("exchanges", "timeouts", "crc_errors", "late_replies", "exceptions")
+EXCHANGE_ENDS = ("exchanges", "timeouts", "crc_errors", "bad_replies", "late_replies", "exceptions")
 SEND_ENDS = ("accepted", "failed", "retries")
 
 

@@ -17,7 +17,17 @@ from typing import Final
 from edge.clock import Clock
 from edge.numbers import BLOCK_N, Numbers
 from edge.threads import Blocking
-from gateway.journal import Journal, JournalError, Opened, Restored, UsedCommand, Write, open_journal
+from gateway.journal import (
+    Journal,
+    JournalError,
+    KeptTime,
+    Opened,
+    Restored,
+    UsedCommand,
+    Write,
+    open_journal,
+    peek,
+)
 from gateway.notify import Notified
 from models.alarm import Alarm
 from models.incident import Incident
@@ -83,23 +93,26 @@ class Recorder:
         self._unwritable = unwritable
         self._everything = everything
         self._tidied_ns = 0
+        self._newest_ns = 0
         self._journal: Journal | None = None
         self._pending = _Pending()
         self._wake = asyncio.Event()
-        self._is_closing = False
+        self._closing = asyncio.Event()
         self._is_bad = False
         self.commits_n = 0
         self.failures_n = 0
         self.damaged: str | None = None
 
     async def open(self) -> Restored:
-        """Open the journal and give what was there; nothing when the disk refuses (tried again later)."""
+        """Open the journal and give what was there; when the disk refuses, what can be read (tried again later)."""
         try:
             opened = await self._open()
         except JournalError as error:
             self.failures_n += 1
             self._is_bad = True
             log.error("journal_unwritable reason=%s", error)
+            with contextlib.suppress(JournalError):
+                return await self._blocking(lambda: peek(self._path))
             return Restored()
         return opened.restored
 
@@ -113,6 +126,8 @@ class Recorder:
         self._journal = opened.journal
         self._numbers.use_series(opened.restored.series)
         self.damaged = opened.damaged or self.damaged
+        if opened.restored.time is not None:
+            self._newest_ns = max(self._newest_ns, opened.restored.time.site_ns)
         if opened.damaged:
             log.error("journal_damaged %s", opened.damaged)
         for name in opened.restored.unreadable:
@@ -130,10 +145,10 @@ class Recorder:
 
     async def run(self) -> None:
         """Write what comes, and site time once a minute, until `stop`; the last flush is done when it returns."""
-        while not self._is_closing:
+        while not self._closing.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_S if self._is_bad else KEEP_TIME_S):
-                    await (asyncio.sleep(RETRY_S) if self._is_bad else self._wake.wait())
+                    await (self._closing if self._is_bad else self._wake).wait()
             await self.flush()
 
     async def flush(self) -> None:
@@ -145,7 +160,7 @@ class Recorder:
             tuple(batch.alarms.values()),
             tuple(batch.notified.values()),
             tuple(batch.commands.values()),
-            self._clock.save(),
+            self._time(),
         )
         try:
             if self._journal is None:
@@ -191,7 +206,7 @@ class Recorder:
 
     def stop(self) -> None:
         """Let `run` write what waits and return."""
-        self._is_closing = True
+        self._closing.set()
         self._wake.set()
 
     async def close(self) -> None:
@@ -200,6 +215,11 @@ class Recorder:
             await self.flush()
         if self._journal is not None:
             await self._blocking(self._journal.close)
+
+    def _time(self) -> KeptTime:
+        """Site time to keep: never behind what a file held that could only be opened later."""
+        now = self._clock.save()
+        return replace(now, site_ns=max(now.site_ns, self._newest_ns))
 
     async def _failed(self, error: JournalError) -> None:
         self.failures_n += 1

@@ -107,6 +107,8 @@ class Status:
             if self._plan.specs[alarm.id].hazard is Hazard.TROUBLE and is_raised(alarm)
         ]
         reasons += self.notes
+        if self._recorder.damaged:
+            reasons.append(f"incidents.db was damaged: {self._recorder.damaged}")
         reasons += [
             f"notifier {row['id']}: {row['reason']}"
             for row in self._dispatch.notifier_rows()
@@ -184,6 +186,6 @@ class Status:
             "exchanges": stats.exchanges,
             "timeouts": stats.timeouts,
             "late": stats.late_replies,
-            "errors": stats.crc_errors + stats.exceptions,
+            "errors": stats.crc_errors + stats.bad_replies + stats.exceptions,
             "reason": poller.state.reason,
         }

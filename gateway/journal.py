@@ -21,7 +21,9 @@ and used by one thread at a time; the caller hands it to a thread of its own.
 """
 
 import contextlib
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,7 @@ __all__ = [
     "UsedCommand",
     "Write",
     "open_journal",
+    "peek",
 ]
 
 T = TypeVar("T")
@@ -95,6 +98,22 @@ def open_journal(path: Path, aside_dir: Path, boot: str = "") -> Opened:
         journal.set_series(series)
         return Opened(journal, Restored(series=series), f"{problem}; kept as {kept.parent.name}/{kept.name}")
     return Opened(journal, restored, None)
+
+
+def peek(path: Path) -> Restored:
+    """What a journal holds that cannot be opened for writing (a full disk): read from a copy in memory.
+
+    Raises JournalError when there is nothing to be read.
+    """
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder, _disk():
+        for companion in ("", "-wal"):
+            beside = path.with_name(path.name + companion)
+            if companion == "" or beside.exists():
+                shutil.copy(beside, Path(folder) / beside.name)
+        journal, restored = _open(Path(folder) / path.name)
+        journal.close()
+    return restored
 
 
 class Journal:

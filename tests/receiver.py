@@ -1,8 +1,8 @@
 """A real HTTP receiver of pushes, for tests, kills and latency figures. Its log alone says what arrived.
 
 As a module: `async with serve(Receiver(mode="ok")) as receiver: receiver.url`. As a process:
-`python -m tests.receiver --port 0 --log FILE --mode MODE [--secret whsec_..] [--tls CERT KEY]` prints `port
-N`.
+`python -m tests.receiver --port 0 --log FILE --mode MODE [--secret whsec_..] [--tls CERT KEY] [--hang-up]` prints
+`port N`. `--hang-up`: closes the connection after each answer, so that every push pays for a new one.
 
 Log: one JSON line a request, flushed: `t_ns` (CLOCK_MONOTONIC at the request's first byte), `key`,
 `revision`, `headline`, `incident`, `reason`, `signature_ok` (None without a secret), `accepted` (what this
@@ -36,8 +36,11 @@ from standardwebhooks.webhooks import Webhook as Verifier
 class Receiver:
     """State and log of one receiver."""
 
-    def __init__(self, mode: str = "ok", secret: str | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self, mode: str = "ok", secret: str | None = None, log: Path | None = None, hangs_up: bool = False
+    ) -> None:
         self.mode = mode
+        self.hangs_up = hangs_up
         self.port = 0
         self.is_tls = False
         self.requests: list[dict[str, Any]] = []
@@ -150,6 +153,8 @@ class _Connection(asyncio.Protocol):
             lines.append(f"Content-Type: {content_type}")
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in more.items()]
         self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + raw)
+        if self.receiver.hangs_up:
+            self.transport.close()
 
     async def answer(self, headers: dict[str, str], body: bytes) -> None:
         mode, _, argument = self.receiver.next_mode().partition(":")
@@ -220,13 +225,14 @@ async def _main() -> None:
     parser.add_argument("--log", type=Path)
     parser.add_argument("--mode", default="ok")
     parser.add_argument("--secret")
+    parser.add_argument("--hang-up", action="store_true")
     parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
     args = parser.parse_args()
     tls = None
     if args.tls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*args.tls)
-    async with serve(Receiver(args.mode, args.secret, args.log), args.port, tls) as receiver:
+    async with serve(Receiver(args.mode, args.secret, args.log, args.hang_up), args.port, tls) as receiver:
         print("port", receiver.port, flush=True)
         await asyncio.Event().wait()
 

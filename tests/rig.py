@@ -6,16 +6,20 @@
         rig.wait(lambda: rig.received())
         rig.kill_agent()                       # SIGKILL
 
-The site's notifier URL holds PORT, which becomes the receiver's. `device_log` and `received` are the logs of the
-virtual devices and of the receiver: the agent has no part in them.
+The site's notifier URL holds PORT, which becomes the receiver's; WEB becomes a free port. Where a site needs several
+receivers, each is started under a `name` of its own, which stands as `<name>` in its URL. `device_log` and `received`
+are the logs of the virtual devices and of the receivers: the agent has no part in them.
 """
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Self
@@ -37,47 +41,63 @@ class Rig:
         self.ptys = folder / "ptys"
         self.agent: subprocess.Popen[bytes] | None = None
         self.virtual: subprocess.Popen[bytes] | None = None
-        self.receiver: subprocess.Popen[bytes] | None = None
+        self.receivers: dict[str, subprocess.Popen[bytes]] = {}
+        self.web_port = free_port()
         self.verbose = False
+        self._ports = {"WEB": self.web_port}
         self._files: list[IO[bytes]] = []
         (folder / "credentials").mkdir(parents=True, exist_ok=True)
         self.ptys.mkdir(exist_ok=True)
-        credential = folder / "credentials" / "duty-hook"
-        credential.write_text(f'key = "{SECRET}"\n')
-        credential.chmod(0o600)
+        self.credential("duty-hook", f'key = "{SECRET}"\n')
         (folder / "world.toml").write_text(world)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (self.agent, self.virtual, self.receiver):
+        for process in (self.agent, self.virtual, *self.receivers.values()):
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
         for file in self._files:
             file.close()
 
-    def start_receiver(self, mode: str = "ok", port: int = 0, *options: str) -> int:
-        """Start (again) the receiver; its log goes on. Gives its port."""
+    def start_receiver(self, mode: str = "ok", port: int = 0, *options: str, name: str = "PORT") -> int:
+        """Start (again) a receiver; its log goes on. Gives its port."""
         argv = [sys.executable, "-m", "tests.receiver", "--port", str(port), "--mode", mode]
-        argv += ["--log", str(self.folder / "received.jsonl"), "--secret", SECRET, *options]
-        self.receiver = subprocess.Popen(argv, stdout=subprocess.PIPE)
-        assert self.receiver.stdout is not None
-        found = int(self.receiver.stdout.readline().split()[1])
-        self.site.write_text(self.site_text.replace("PORT", str(found)))
+        argv += ["--log", str(self._received_log(name)), "--secret", SECRET, *options]
+        receiver = self.receivers[name] = subprocess.Popen(argv, stdout=subprocess.PIPE)
+        assert receiver.stdout is not None
+        found = int(receiver.stdout.readline().split()[1])
+        self.will_listen(name, found)
         return found
 
-    def stop_receiver(self) -> None:
+    def will_listen(self, name: str, port: int) -> None:
+        """The site's receiver of this name is at this port, though nobody may listen there yet."""
+        self._ports[name] = port
+        self._write_site()
+
+    def stop_receiver(self, name: str = "PORT") -> None:
         """The receiver is away."""
-        assert self.receiver is not None
-        self.receiver.kill()
-        self.receiver.wait()
+        self.receivers[name].kill()
+        self.receivers[name].wait()
+
+    def credential(self, name: str, text: str) -> None:
+        """A credential beside the site."""
+        path = self.folder / "credentials" / name
+        path.write_text(text)
+        path.chmod(0o600)
+
+    def _write_site(self) -> None:
+        text = self.site_text
+        for name, port in self._ports.items():
+            text = text.replace(f"<{name}>" if name.islower() else name, str(port))
+        self.site.write_text(text)
 
     def start_virtual(self) -> None:
         """Start the virtual devices and wait until their ports are there."""
         if not self.site.exists():
-            self.site.write_text(self.site_text)
+            self._write_site()
         argv = [*WARDWATCH, "virtual", str(self.site), "--world", str(self.folder / "world.toml")]
         argv += ["--dir", str(self.ptys), "--log", str(self.folder / "device.jsonl")]
         self.virtual = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -109,11 +129,17 @@ class Rig:
         self.agent.send_signal(signal.SIGKILL)
         self.agent.wait()
 
-    def stop_agent(self, within_s: float = 10.0) -> int:
-        """SIGTERM; gives the exit code."""
+    def stop_agent(self, within_s: float = 10.0, by: int = signal.SIGTERM) -> int:
+        """SIGTERM, or another signal; gives the exit code."""
         assert self.agent is not None
-        self.agent.terminate()
+        self.agent.send_signal(by)
         return self.agent.wait(within_s)
+
+    def wardwatch(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Another command beside the agent, on its state folder."""
+        return subprocess.run(
+            [*WARDWATCH, *argv, "--state", str(self.state)], capture_output=True, text=True, timeout=30
+        )
 
     def set(self, sensor: str, kind: str, value: float) -> None:
         """Somebody presses, smoke comes."""
@@ -137,9 +163,22 @@ class Rig:
         """One command on the control socket."""
         return control.ask(control.listen_path(self.state), request)
 
-    def received(self) -> list[dict[str, Any]]:
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of a page of the agent's local port; (0, "") while nobody listens there."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.web_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except urllib.error.URLError:
+            return 0, ""
+
+    def received(self, name: str = "PORT") -> list[dict[str, Any]]:
         """What the receiver's own log says."""
-        return _lines(self.folder / "received.jsonl")
+        return _lines(self._received_log(name))
+
+    def _received_log(self, name: str) -> Path:
+        return self.folder / ("received.jsonl" if name == "PORT" else f"received-{name}.jsonl")
 
     def device_log(self) -> list[dict[str, Any]]:
         """What the virtual devices' own log says."""
@@ -157,6 +196,13 @@ class Rig:
             return view if all(one["state"] == "judged" for one in view["channels"]) else None
 
         return wait(is_up, within_s)
+
+
+def free_port() -> int:
+    """A port of this machine where nobody listens now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def wait(ready: Callable[[], Any], within_s: float = 10.0) -> Any:
