@@ -15,7 +15,9 @@ from gateway import book as naming
 from gateway import headline as line_one
 from gateway.book import SiteBook, WallTime, book
 from gateway.notify import Reason
-from gateway.words import LANGUAGES, Words
+from gateway.words import Words
+from gateway.words_en import EN
+from gateway.words_vi import VI
 from models.evidence import Contribution
 from models.incident import Incident, is_acked
 from models.reading import Hazard
@@ -23,6 +25,7 @@ from models.reading import Hazard
 __all__ = ["Message", "SiteBook", "WallTime", "book", "compose"]
 
 EVIDENCE_LINES_MAX: Final = 12
+LANGUAGES: Final = {"vi": VI, "en": EN}
 
 
 @dataclass(frozen=True, slots=True)
