@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from gateway import aside, rows, tables
+from gateway.database import DiskError, disk, transaction
 from gateway.kept import KeptTime, Restored, UsedCommand, Write
 from gateway.notify import UNDER_WAY, DeliveryState
 from models.incident import Incident, IncidentState
@@ -57,19 +58,9 @@ RECENT_CLOSED: Final = 50
 _STEP_ROWS: Final = 200
 _WAL_PAGES_MAX: Final = 4_000
 
-_SPOILT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 
-
-class JournalError(Exception):
-    """The disk did not take or give it: full, read-only, broken. Nothing of the call was kept; try again
-    later.
-
-    `is_damage`: the file itself is spoilt; close, and `open_journal` again.
-    """
-
-    def __init__(self, text: str, *, is_damage: bool = False) -> None:
-        super().__init__(text)
-        self.is_damage = is_damage
+class JournalError(DiskError):
+    """See `gateway.database.DiskError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,7 @@ def open_journal(path: Path, aside_dir: Path, boot: str = "") -> Opened:
     except JournalError as problem:
         if not problem.is_damage:
             raise
-        with _disk():
+        with disk(JournalError):
             kept, n = aside.set_aside(path, aside_dir)
         journal, _ = _open(path)
         series = f"x{boot[:4]}{n or ''}-"
@@ -106,7 +97,7 @@ def peek(path: Path) -> Restored:
     Raises JournalError when there is nothing to be read.
     """
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder, _disk():
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder, disk(JournalError):
         for companion in ("", "-wal"):
             beside = path.with_name(path.name + companion)
             if companion == "" or beside.exists():
@@ -170,7 +161,7 @@ class Journal:
             n += db.execute(
                 "DELETE FROM command WHERE n <= (SELECT max(n) FROM command) - ?", (COMMAND_ROWS_MAX,)
             ).rowcount
-        with _disk():
+        with disk(JournalError):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         return n
 
@@ -192,33 +183,12 @@ class Journal:
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _disk():
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            finally:
-                # Still inside only after a failure; SQLite may have rolled back by itself.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-
-@contextlib.contextmanager
-def _disk() -> Iterator[None]:
-    """Foreign errors become JournalError; a spoilt file is told apart from a disk that cannot."""
-    try:
-        yield
-    except sqlite3.Error as problem:
-        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
-        raise JournalError(str(problem), is_damage=code in _SPOILT) from problem
-    except OSError as problem:
-        raise JournalError(problem.strerror or type(problem).__name__) from problem
+    def _transaction(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._db, JournalError)
 
 
 def _open(path: Path) -> tuple[Journal, Restored]:
-    with _disk():
+    with disk(JournalError):
         # Transactions are ours (isolation_level None); the thread that uses the connection may change.
         db = sqlite3.connect(
             path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=64

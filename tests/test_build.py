@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from drivers.port import PortError, SerialPort
+from drivers.tcp import TcpPort
 from edge import build
 from edge import config as configuration
 from gateway.message import Message
@@ -86,7 +87,8 @@ def test_an_address_in_the_site_or_in_its_credential_makes_a_webhook(tmp_path: P
     ("port", "virtual_dir", "words"),
     [
         ("virtual:rs485-1", None, "virtual:rs485-1: say where the virtual ports are, with --virtual DIR"),
-        ("tcp:10.0.0.1:502", "ptys", "tcp:10.0.0.1:502: ports of this kind come with a later version"),
+        ("tcp:127.0.0.1:1", "ptys", "127.0.0.1:1: Connection refused"),
+        ("rtu-tcp:127.0.0.1:1", "ptys", "127.0.0.1:1: Connection refused"),
         ("virtual:rs485-1", "ptys", "ptys/rs485-1: there is no such port"),
         ("serial:/dev/serial/by-path/none", None, "/dev/serial/by-path/none: there is no such port"),
     ],
@@ -103,5 +105,5 @@ def test_a_port_that_is_absent_says_why_when_it_is_opened(
     with pytest.raises(PortError) as caught:
         asyncio.run(open_it())
     assert str(caught.value) == words
-    assert isinstance(made, SerialPort | build.NoPort)
+    assert isinstance(made, SerialPort | TcpPort | build.NoPort)
     made.close()

@@ -1,0 +1,350 @@
+"""The spool: `spool.db`, bounded and expendable. What was read and judged, until every server has it, and for a day.
+
+One SQLite file, pages of 1 KiB, WAL, exclusive lock (no -shm file; no other process can read it), `synchronous=NORMAL`:
+a commit is durable with the next full one (`flush`, about once a minute). Tables: batch (sealed, see
+`gateway.columns`), sink (cursor and counts), dead (what a server refused), meta (number mark, site-time base).
+
+Invariants
+- For each sink, after any call and any kill: produced = delivered + rejected + dropped + pending; pending are the
+  points of the batches behind its cursor. Counts and cursor move in one transaction with the next seal or `flush`;
+  until then they stand in memory, so a kill sends a few batches again: same (boot, seq), same times.
+- An offset that was written never changes, and is durable before `take` gives its batch.
+- The file keeps below `limit_bytes` (pages in use) plus a batch: delivered batches go first, then the oldest
+  undelivered, counted as dropped.
+
+Limits (our choice): 16 MB of dead letters, the oldest out; at most 500 batches are freed a call (more would hold up the
+thread); damage is found when a page is read, because a check of 512 MB at the start would take a minute.
+"""
+
+import contextlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from gateway.database import DiskError, disk, transaction
+from gateway.kept import KeptTime
+
+PAGE_BYTES: Final = 1024
+DEAD_BYTES_MAX: Final = 16_000_000
+FREE_ROWS: Final = 500
+
+
+class SpoolError(DiskError):
+    """See `gateway.database.DiskError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One batch to send. (boot, seq) names its points for ever; wall time = site time + `offset_ns`."""
+
+    seq: int
+    boot: str
+    offset_ns: int
+    is_guessed: bool
+    points: int
+    codec: str
+    payload: bytes
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the payload is what was sealed; else a page of the card went bad."""
+        return self.codec != ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A piece that a server refused alone: line protocol, and the server's words."""
+
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SinkCounts:
+    """Points of one sink since it was added; `oldest_ns`: site time of the oldest pending batch."""
+
+    produced: int
+    delivered: int
+    rejected: int
+    dropped: int
+    pending: int
+    batches: int
+    oldest_ns: int | None
+
+
+@dataclass(slots=True)
+class _Move:
+    """What happened to a sink since the last commit."""
+
+    seq: int
+    delivered: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    dead: list[Dead] = field(default_factory=list)
+
+
+class Spool:
+    """An open spool. Synchronous, used by one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._moves: dict[str, _Move] = {}
+        self._cursors: dict[str, int] = dict(connection.execute("SELECT id, seq FROM sink"))
+
+    def use_sinks(self, wanted: Mapping[str, Literal["now", "oldest"]]) -> dict[str, int]:
+        """From now on exactly these sinks; a new one starts now, or with the oldest batch that is kept.
+
+        Gives the pending points of those that go. Raises SpoolError.
+        """
+        gone = {name: one.pending for name, one in self.counts().items() if name not in wanted}
+        newest = self._one("SELECT coalesce(max(seq), 0) FROM batch")
+        oldest = self._one("SELECT coalesce(min(seq) - 1, 0) FROM batch")
+        with self._transaction() as db:
+            db.executemany("DELETE FROM sink WHERE id=?", ((name,) for name in gone))
+            for name, start in wanted.items():
+                if name not in self._cursors:
+                    seq = oldest if start == "oldest" else newest
+                    behind = self._one("SELECT coalesce(sum(points), 0) FROM batch WHERE seq > ?", seq)
+                    db.execute("INSERT INTO sink VALUES (?, ?, ?, 0, 0, 0)", (name, seq, behind))
+        self._cursors = dict(self._db.execute("SELECT id, seq FROM sink"))
+        return gone
+
+    def seal(
+        self,
+        payload: bytes,
+        codec: str,
+        points: int,
+        *,
+        boot: str,
+        site_ns: int,
+        guess_ns: int,
+        is_synced: bool,
+        kept: tuple[KeptTime, int] | None = None,
+    ) -> int:
+        """Keep one batch; gives its seq. `guess_ns`: wall minus site now, fixed as its offset when `is_synced`.
+
+        What was settled since the last commit, and `kept` (site time, number mark), ride along. Raises SpoolError.
+        """
+        with self._transaction() as db:
+            row = (
+                boot,
+                site_ns,
+                guess_ns if is_synced else None,
+                guess_ns,
+                points,
+                codec,
+                zlib.crc32(payload),
+            )
+            seq = db.execute(
+                "INSERT INTO batch(boot, site_ns, offset_ns, guess_ns, guessed, points, codec, crc, payload) "
+                "VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)",
+                (*row, payload),
+            ).lastrowid
+            db.execute("UPDATE sink SET produced = produced + ?", (points,))
+            self._write_moves(db)
+            if kept is not None:
+                _write_kept(db, *kept)
+        self._moves.clear()
+        assert seq is not None
+        return seq
+
+    def stamp(self, boot: str, offset_ns: int, *, is_guessed: bool, up_to_ns: int | None = None) -> int:
+        """Fix the time of this boot's batches that have none (those up to `up_to_ns`), durably; gives how many.
+
+        Raises SpoolError.
+        """
+        limit = "" if up_to_ns is None else f" AND site_ns <= {int(up_to_ns)}"
+        where = f"boot=? AND offset_ns IS NULL{limit}"
+        if not self._one(f"SELECT count(*) FROM batch WHERE {where}", boot):
+            return 0
+        with self._full(), self._transaction() as db:
+            return db.execute(
+                f"UPDATE batch SET offset_ns=?, guessed=? WHERE {where}", (offset_ns, is_guessed, boot)
+            ).rowcount
+
+    def stamp_earlier(self, boot: str) -> int:
+        """Batches of earlier boots that never learned their time go with the guess of their own boot."""
+        if not self._one("SELECT count(*) FROM batch WHERE boot<>? AND offset_ns IS NULL", boot):
+            return 0
+        with self._full(), self._transaction() as db:
+            return db.execute(
+                "UPDATE batch SET offset_ns=guess_ns, guessed=1 WHERE boot<>? AND offset_ns IS NULL", (boot,)
+            ).rowcount
+
+    def take(self, sink: str) -> Sealed | None:
+        """The oldest batch that this sink has not settled; None: nothing, or it waits for its time."""
+        with disk(SpoolError):
+            row = self._db.execute(
+                "SELECT seq, boot, offset_ns, guessed, points, codec, crc, payload FROM batch WHERE seq > ? "
+                "ORDER BY seq LIMIT 1",
+                (self._cursors[sink],),
+            ).fetchone()
+        if row is None or row[2] is None:
+            return None
+        codec, crc, payload = row[5:]
+        return Sealed(*row[:5], codec if zlib.crc32(payload) == crc else "", payload)
+
+    def settle(
+        self,
+        sink: str,
+        seq: int,
+        *,
+        delivered: int = 0,
+        rejected: int = 0,
+        dropped: int = 0,
+        dead: Iterable[Dead] = (),
+    ) -> None:
+        """The batch that `take` gave is done; kept with the next seal or flush."""
+        if seq <= self._cursors.get(sink, seq):
+            return  # dropped meanwhile because the spool was full, and counted so
+        self._cursors[sink] = seq
+        move = self._moves.setdefault(sink, _Move(seq))
+        move.seq = seq
+        move.delivered += delivered
+        move.rejected += rejected
+        move.dropped += dropped
+        move.dead += dead
+
+    def flush(self, kept: tuple[KeptTime, int] | None = None) -> None:
+        """Make everything so far durable. Raises SpoolError."""
+        with self._full(), self._transaction() as db:
+            self._write_moves(db)
+            if kept is not None:
+                _write_kept(db, *kept)
+            else:  # a transaction that writes nothing syncs nothing
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('flushed', 1)")
+        self._moves.clear()
+
+    def tidy(self, now_ns: int, *, keep_ns: int, limit_bytes: int) -> int:
+        """Free what every sink has and what is older than `keep_ns`; above the limit the oldest. Gives batches freed.
+
+        A small step: call it again while it gives FREE_ROWS. Raises SpoolError.
+        """
+        done = min(self._cursors.values(), default=self._one("SELECT coalesce(max(seq), 0) FROM batch"))
+        surplus = self.used_bytes() - limit_bytes
+        with self._transaction() as db:
+            self._write_moves(db)
+            freed = db.execute(
+                "DELETE FROM batch WHERE seq IN "
+                "(SELECT seq FROM batch WHERE site_ns < ? AND seq <= ? ORDER BY seq LIMIT ?)",
+                (now_ns - keep_ns, done, FREE_ROWS),
+            ).rowcount
+            if surplus > 0:
+                rows = self._surplus(surplus)
+                for sink, cursor in self._cursors.items():
+                    lost = [n for seq, n, _ in rows if seq > cursor]
+                    if lost:
+                        last = max(seq for seq, _, _ in rows)
+                        db.execute(
+                            "UPDATE sink SET dropped = dropped + ?, seq = ? WHERE id=?",
+                            (sum(lost), last, sink),
+                        )
+                db.executemany("DELETE FROM batch WHERE seq=?", ((seq,) for seq, _, _ in rows))
+                freed += len(rows)
+        self._moves.clear()
+        self._cursors = dict(self._db.execute("SELECT id, seq FROM sink"))
+        return freed
+
+    def used_bytes(self) -> int:
+        """Bytes of pages in use."""
+        return (self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")) * PAGE_BYTES
+
+    def counts(self) -> dict[str, SinkCounts]:
+        """Of every sink; what was settled in memory counts. Raises SpoolError."""
+        found = {}
+        with disk(SpoolError):
+            rows = self._db.execute("SELECT id, produced, delivered, rejected, dropped FROM sink").fetchall()
+            for name, produced, delivered, rejected, dropped in rows:
+                n, points, oldest_ns = self._db.execute(
+                    "SELECT count(*), coalesce(sum(points), 0), min(site_ns) FROM batch WHERE seq > ?",
+                    (self._cursors[name],),
+                ).fetchone()
+                move = self._moves.get(name, _Move(0))
+                found[name] = SinkCounts(
+                    produced,
+                    delivered + move.delivered,
+                    rejected + move.rejected,
+                    dropped + move.dropped,
+                    points,
+                    n,
+                    oldest_ns,
+                )
+        return found
+
+    def dead(self, sink: str) -> list[tuple[int, Dead]]:
+        """(seq, piece) of what this sink refused, oldest first."""
+        rows = self._db.execute("SELECT seq, reason, payload FROM dead WHERE sink=? ORDER BY n", (sink,))
+        return [(seq, Dead(reason, zlib.decompress(blob).decode())) for seq, reason, blob in rows]
+
+    def dead_reasons(self) -> dict[str, dict[str, int]]:
+        """How many pieces of each sink lie aside, by the server's words."""
+        found: dict[str, dict[str, int]] = {}
+        for sink, reason, n in self._db.execute("SELECT sink, reason, count(*) FROM dead GROUP BY 1, 2"):
+            found.setdefault(sink, {})[reason] = n
+        return found
+
+    def batches(self) -> Iterable[Sealed]:
+        """All that is kept, oldest first; a batch without a time yet has its guess."""
+        for row in self._db.execute(
+            "SELECT seq, boot, coalesce(offset_ns, guess_ns), guessed OR offset_ns IS NULL, points, codec, payload "
+            "FROM batch ORDER BY seq"
+        ):
+            yield Sealed(*row)
+
+    def close(self) -> None:
+        """Keep what was settled, write the WAL back, close. Idempotent."""
+        with contextlib.suppress(SpoolError, sqlite3.Error):
+            if self._moves:
+                self.flush()
+        self._db.close()
+
+    def _surplus(self, surplus: int) -> list[tuple[int, int, int]]:
+        """(seq, points, bytes) of the oldest batches that make so much room, at most FREE_ROWS."""
+        rows, room = [], 0
+        for row in self._db.execute(
+            "SELECT seq, points, length(payload) + 64 FROM batch ORDER BY seq LIMIT ?", (FREE_ROWS,)
+        ):
+            if room >= surplus:
+                break
+            rows.append(row)
+            room += row[2]
+        return rows
+
+    def _write_moves(self, db: sqlite3.Connection) -> None:
+        for name, move in self._moves.items():
+            db.execute(
+                "UPDATE sink SET seq=max(seq, ?), delivered=delivered+?, rejected=rejected+?, dropped=dropped+? "
+                "WHERE id=?",
+                (move.seq, move.delivered, move.rejected, move.dropped, name),
+            )
+            db.executemany(
+                "INSERT INTO dead(sink, seq, reason, payload) VALUES (?, ?, ?, ?)",
+                ((name, move.seq, one.reason, zlib.compress(one.text.encode(), 1)) for one in move.dead),
+            )
+        if any(move.dead for move in self._moves.values()):
+            while self._one("SELECT coalesce(sum(length(payload)), 0) FROM dead") > DEAD_BYTES_MAX:
+                db.execute("DELETE FROM dead WHERE n = (SELECT min(n) FROM dead)")
+
+    def _one(self, sql: str, *values: Any) -> int:
+        with disk(SpoolError):
+            return int(self._db.execute(sql, values).fetchone()[0])
+
+    @contextlib.contextmanager
+    def _full(self) -> Any:
+        """Commits inside are durable when they return."""
+        self._db.execute("PRAGMA synchronous=FULL")
+        try:
+            yield
+        finally:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+
+    def _transaction(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._db, SpoolError)
+
+
+def _write_kept(db: sqlite3.Connection, time: KeptTime, number_mark: int) -> None:
+    rows = (("time", json.dumps([time.boot, time.base_ns, time.site_ns])), ("number", number_mark))
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
