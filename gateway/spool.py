@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from gateway.batch import Dead, Sealed, SinkCounts
 from gateway.database import DiskError, disk, transaction
 from gateway.kept import KeptTime
 
@@ -34,45 +35,6 @@ FREE_ROWS: Final = 500
 
 class SpoolError(DiskError):
     """See `gateway.database.DiskError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """One batch to send. (boot, seq) names its points for ever; wall time = site time + `offset_ns`."""
-
-    seq: int
-    boot: str
-    offset_ns: int
-    is_guessed: bool
-    points: int
-    codec: str
-    payload: bytes
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the payload is what was sealed; else a page of the card went bad."""
-        return self.codec != ""
-
-
-@dataclass(frozen=True, slots=True)
-class Dead:
-    """A piece that a server refused alone: line protocol, and the server's words."""
-
-    reason: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class SinkCounts:
-    """Points of one sink since it was added; `oldest_ns`: site time of the oldest pending batch."""
-
-    produced: int
-    delivered: int
-    rejected: int
-    dropped: int
-    pending: int
-    batches: int
-    oldest_ns: int | None
 
 
 @dataclass(slots=True)
@@ -103,12 +65,14 @@ class Spool:
         newest = self._one("SELECT coalesce(max(seq), 0) FROM batch")
         oldest = self._one("SELECT coalesce(min(seq) - 1, 0) FROM batch")
         with self._transaction() as db:
+            self._write_moves(db)
             db.executemany("DELETE FROM sink WHERE id=?", ((name,) for name in gone))
             for name, start in wanted.items():
                 if name not in self._cursors:
                     seq = oldest if start == "oldest" else newest
                     behind = self._one("SELECT coalesce(sum(points), 0) FROM batch WHERE seq > ?", seq)
                     db.execute("INSERT INTO sink VALUES (?, ?, ?, 0, 0, 0)", (name, seq, behind))
+        self._moves.clear()
         self._cursors = dict(self._db.execute("SELECT id, seq FROM sink"))
         return gone
 
@@ -184,8 +148,9 @@ class Spool:
             ).fetchone()
         if row is None or row[2] is None:
             return None
-        codec, crc, payload = row[5:]
-        return Sealed(*row[:5], codec if zlib.crc32(payload) == crc else "", payload)
+        seq, boot, offset_ns, guessed, points, codec, crc, payload = row
+        is_whole = zlib.crc32(payload) == crc
+        return Sealed(seq, boot, offset_ns, guessed, points, codec if is_whole else "", payload)
 
     def settle(
         self,

@@ -16,8 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from gateway.batch import Dead
 from gateway.kept import KeptTime
-from gateway.spool import Dead, Spool, SpoolError
+from gateway.spool import Spool, SpoolError
 from gateway.spool_file import open_spool
 
 S = 1_000_000_000
