@@ -23,15 +23,14 @@ import base64
 import hashlib
 import hmac
 import json
-import os
-from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
 from ssl import SSLContext
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from gateway.http_words import after_s, date_s, why
 from gateway.message import Message
 from gateway.outcome import Outcome, Verdict
 
@@ -108,17 +107,8 @@ class Webhook:
                 outcome, _, _ = await self._post(key, body, date)
         except aiohttp.InvalidURL:
             return Outcome(Verdict.REJECTED, "the URL cannot be used")
-        except aiohttp.ClientSSLError:
-            # Wrong time makes good certificates look expired or not yet valid: a fault of our clock, not of theirs.
-            return Outcome(Verdict.RETRY, "TLS failed" if synced else "TLS failed while our clock is not set")
-        except aiohttp.ClientConnectorDNSError:
-            return Outcome(Verdict.RETRY, "the name does not resolve")
-        except aiohttp.ClientConnectorError as problem:
-            return Outcome(Verdict.RETRY, f"cannot connect: {_words(problem.os_error)}")
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientOSError):
-            return Outcome(Verdict.RETRY, "the connection was cut")
         except aiohttp.ClientError as problem:
-            return Outcome(Verdict.RETRY, f"no HTTP answer ({type(problem).__name__})")
+            return Outcome(Verdict.RETRY, why(problem, synced))
         return outcome
 
     async def close(self) -> None:
@@ -138,14 +128,14 @@ class Webhook:
         if self._key is not None:
             headers["webhook-signature"] = signature(self._key, key, time_s, body)
         async with self._open().post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
-            date_s = _date_s(answer.headers.get("Date"))
+            told_s = date_s(answer.headers.get("Date"))
             if 200 <= answer.status < 300:
                 content = await _bounded(answer.content)
-                return _judged(answer.headers.get("Content-Type", ""), content), answer.status, date_s
-            after_s = _after_s(answer.headers, date_s if date_s is not None else time_s)
+                return _judged(answer.headers.get("Content-Type", ""), content), answer.status, told_s
+            pause_s = after_s(answer.headers, told_s if told_s is not None else time_s)
             # The rest of a refusal is not read: it is of no use, and it might never end.
             answer.close()
-            return _refused(answer.status, after_s), answer.status, date_s
+            return _refused(answer.status, pause_s), answer.status, told_s
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -168,11 +158,6 @@ class Webhook:
                 trust_env=False,
             )
         return self._session
-
-
-def _words(problem: OSError) -> str:
-    """The system's words for its number; asyncio's own text holds the address."""
-    return os.strerror(problem.errno) if problem.errno else "no reason given"
 
 
 async def _bounded(stream: aiohttp.StreamReader) -> bytes | None:
@@ -218,20 +203,3 @@ def _refused(status: int, after_s: float | None) -> Outcome:
     if 300 <= status < 400:
         return Outcome(Verdict.REJECTED, f"HTTP {status}: a redirect, not followed")
     return Outcome(Verdict.REJECTED, f"HTTP {status}")
-
-
-def _date_s(text: str | None) -> int | None:
-    """Seconds since 1970 of an HTTP date."""
-    try:
-        return None if text is None else int(parsedate_to_datetime(text).timestamp())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _after_s(headers: Mapping[str, str], now_s: int) -> float | None:
-    """Retry-After in seconds, given as seconds or as a date."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal() and len(text) <= 9:
-        return float(text)
-    at_s = _date_s(text or None)
-    return None if at_s is None else float(max(0, at_s - now_s))
