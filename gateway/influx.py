@@ -161,7 +161,8 @@ def _judged(answer: ApiException, now_s: int) -> Outcome:
     text = message_of(body.decode(errors="replace") if isinstance(body, bytes) else str(body or ""))
     said = f"HTTP {status}" + (f": {text}" if text else "")
     dropped = _DROPPED.search(text) if text and "partial write" in text else None
-    if dropped:
+    # What could not be parsed is not in the count (1.x says dropped=0): such a batch is sifted.
+    if dropped and text and "unable to parse" not in text:
         return Outcome(Verdict.PARTIAL, said, rejected_n=int(dropped[1]))
     if status in _AWAY:
         told_s = date_s(headers.get("Date"))

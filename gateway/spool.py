@@ -45,7 +45,7 @@ class _Move:
     delivered: int = 0
     rejected: int = 0
     dropped: int = 0
-    dead: list[Dead] = field(default_factory=list)
+    dead: list[tuple[int, Dead]] = field(default_factory=list)
 
 
 class Spool:
@@ -171,7 +171,7 @@ class Spool:
         move.delivered += delivered
         move.rejected += rejected
         move.dropped += dropped
-        move.dead += dead
+        move.dead += ((seq, one) for one in dead)
 
     def flush(self, kept: tuple[KeptTime, int] | None = None) -> None:
         """Make everything so far durable. Raises SpoolError."""
@@ -287,7 +287,7 @@ class Spool:
             )
             db.executemany(
                 "INSERT INTO dead(sink, seq, reason, payload) VALUES (?, ?, ?, ?)",
-                ((name, move.seq, one.reason, zlib.compress(one.text.encode(), 1)) for one in move.dead),
+                ((name, seq, one.reason, zlib.compress(one.text.encode(), 1)) for seq, one in move.dead),
             )
         if any(move.dead for move in self._moves.values()):
             while self._one("SELECT coalesce(sum(length(payload)), 0) FROM dead") > DEAD_BYTES_MAX:

@@ -15,8 +15,7 @@ from edge import problems
 
 log = logging.getLogger(__name__)
 
-# Libraries whose DEBUG or INFO lines would print URLs and headers, which hold secrets.
-QUIET = ("apprise", "urllib3", "requests", "aiohttp", "asyncio", "numba", "markdown")
+OURS = frozenset({"edge", "gateway", "drivers", "models"})
 
 
 @click.command()
@@ -46,8 +45,8 @@ def command(site: Path, state: Path, virtual_dir: Path | None, verbose: bool) ->
         format="%(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_ours)
     from edge import config as configuration
 
     config, found = configuration.load(site)
@@ -69,6 +68,11 @@ def command(site: Path, state: Path, virtual_dir: Path | None, verbose: bool) ->
     with asyncio.Runner(loop_factory=service.new_loop) as runner:
         runner.run(main())
     lock.close()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Of libraries only warnings: their other lines print URLs, headers and bodies, which hold secrets."""
+    return record.levelno >= logging.WARNING or record.name.split(".")[0] in OURS
 
 
 def _lock(state: Path) -> IO[str]:
