@@ -8,7 +8,8 @@
 - Incoming commands are acknowledged to the broker after they were acted on; a broker that is slow to be read gives no
   more than 20. Retained ones are refused.
 - Addresses are tried in turn, each name resolved in our own thread. Certificates are always verified.
-- Who has our client id and is not us ends our connection: TAKEN_OVER.
+- Who has our client id and is not us ends our connection: TAKEN_OVER, by the broker's word (reason 142) or, where it
+  only closes (mosquitto 2.0.11), after `SHORT_N` connections in a row that lasted less than `SHORT_S`.
 
 Limits: `RETAINED_MAX` topics; 64 commands wait; a payload above the broker's packet limit is split by lines.
 """
@@ -43,6 +44,8 @@ from gateway.outcome import Fault, Outcome, Verdict
 
 PREFIX: Final = "wardwatch/v1"
 GOODBYE_S: Final = 2.0
+SHORT_S: Final = 15.0
+SHORT_N: Final = 3
 BACKOFF_MAX_S: Final = 30.0
 RETAINED_MAX: Final = 10_000
 COMMAND_BYTES_MAX: Final = 16_384
@@ -104,13 +107,14 @@ class Mqtt:
         self._dirty: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._is_leaving = False
+        self._short_n = 0
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
         wait_s, at = 1.0, 0
         while True:
             url = self._urls[at % len(self._urls)]
-            started_s = asyncio.get_running_loop().time()
+            started_s, before_n = asyncio.get_running_loop().time(), self.stats.connections
             try:
                 await self._connection(url)
             except* (MqttError, OSError, TimeoutError) as group:
@@ -118,7 +122,12 @@ class Mqtt:
             if self._is_leaving:
                 return
             at += 1
-            if asyncio.get_running_loop().time() - started_s > BACKOFF_MAX_S:
+            lasted_s = asyncio.get_running_loop().time() - started_s
+            if self.stats.connections > before_n:
+                self._short_n = self._short_n + 1 if lasted_s < SHORT_S else 0
+            if self._short_n >= SHORT_N:
+                self._is_bad(*why(TakenOver(), True))
+            if lasted_s > BACKOFF_MAX_S:
                 wait_s = 1.0
             await asyncio.sleep(wait_s * self._random.uniform(0.75, 1.25))
             wait_s = min(2 * wait_s, BACKOFF_MAX_S)
@@ -209,7 +218,10 @@ class Mqtt:
         self._dirty.update(dict.fromkeys(self._retained))
         self._client = client
         self._up.set()
-        self._is_good()
+        if self._short_n < SHORT_N:
+            self._is_good()
+        else:
+            asyncio.get_running_loop().call_later(SHORT_S, self._has_lasted, client)
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(self._keep_retained(client), name=f"retained[{self.id}]")
             async for message in client.messages:
@@ -274,6 +286,11 @@ class Mqtt:
             *self._parts(lines[:middle], packet_bytes_max),
             *self._parts(lines[middle:], packet_bytes_max),
         ]
+
+    def _has_lasted(self, client: Client) -> None:
+        if client is self._client:
+            self._short_n = 0
+            self._is_good()
 
     def _is_good(self) -> None:
         if self.stats.bad_in_a_row:
