@@ -12,12 +12,14 @@ from drivers.tcp import Resolve, TcpPort
 from edge.clock import Clock, SystemClock
 from edge.config import Config
 from edge.credentials import Credential
-from edge.service import Outside
+from edge.service import Hooks, Outside
 from edge.threads import Worker
+from gateway.forward import Sink
 from gateway.notifiers.absent import Absent
 from gateway.teller import Notifier
 from models.site import Bus
 from models.site import Notifier as Told
+from models.site import Sink as SiteSink
 
 
 def outside(config: Config, virtual_dir: Path | None) -> Outside:
@@ -29,6 +31,7 @@ def outside(config: Config, virtual_dir: Path | None) -> Outside:
         notifiers=[_notifier(one, config, clock) for one in config.site.notifier],
         blocking=Worker,
         rng=random.Random(),
+        sinks=lambda hooks: _sinks(config, clock, hooks),
     )
 
 
@@ -83,6 +86,64 @@ class NoPort:
         """Nothing is held."""
 
 
+def _sinks(config: Config, clock: Clock, hooks: Hooks) -> tuple[Sink, ...]:
+    """Each kind's library is imported only when a site uses it."""
+    made: list[Sink] = []
+    for one in config.site.sink:
+        secret = config.credentials.get(one.credential) if one.credential else None
+        made.append(
+            _influx(one, secret, clock) if one.kind == "influx" else _mqtt(one, secret, config, clock, hooks)
+        )
+    return tuple(made)
+
+
+def _influx(one: SiteSink, secret: Credential | None, clock: Clock) -> Sink:
+    from gateway.influx import Influx
+
+    return Influx(
+        one.id,
+        one.urls,
+        one.bucket or "",
+        one.org,
+        secret.token if secret else None,
+        _wall(clock),
+        compress=one.compress,
+        ca=secret.ca if secret else None,
+        cert=secret.cert if secret else None,
+    )
+
+
+def _mqtt(one: SiteSink, secret: Credential | None, config: Config, clock: Clock, hooks: Hooks) -> Sink:
+    from gateway.mqtt import Mqtt
+    from gateway.mqtt_client import Access
+
+    gateway = config.site.gateway.id
+    is_only = sum(sink.kind == "mqtt" for sink in config.site.sink) == 1
+    access = Access(gateway if is_only else f"{gateway}-{one.id}")
+    if secret is not None:
+        access = Access(access.client_id, secret.user, secret.password, secret.ca, secret.cert)
+    return Mqtt(
+        one.id,
+        one.urls,
+        f"{config.site.ward.id}/{gateway}",
+        access,
+        resolve=resolver(f"names[{one.id}]"),
+        status=hooks.status,
+        act=hooks.signed,
+        wall=_wall(clock),
+        random=random.Random(),
+        compress=one.compress,
+    )
+
+
+def _wall(clock: Clock) -> Callable[[], tuple[int, bool]]:
+    def wall() -> tuple[int, bool]:
+        now = clock.wall()
+        return now.ns, now.synced
+
+    return wall
+
+
 def _notifier(one: Told, config: Config, clock: Clock) -> Notifier:
     """Each kind's library is imported only when a site uses it."""
     secret = config.credentials.get(one.credential) if one.credential else None
@@ -108,10 +169,6 @@ def _webhook(one: Told, secret: Credential | None, clock: Clock) -> Notifier:
     if url is None:
         return Absent(one.id, f"credential {one.credential} holds no url")
 
-    def wall() -> tuple[int, bool]:
-        now = clock.wall()
-        return now.ns, now.synced
-
     tls: ssl.SSLContext | None = None
     if secret is not None and secret.ca is not None:
         try:
@@ -119,4 +176,4 @@ def _webhook(one: Told, secret: Credential | None, clock: Clock) -> Notifier:
         except OSError as error:
             return Absent(one.id, f"the ca file of its credential cannot be used: {error.strerror}")
     key = signing_key(secret.key) if secret is not None and secret.key is not None else None
-    return Webhook(one.id, url, key, wall, tls=tls)
+    return Webhook(one.id, url, key, _wall(clock), tls=tls)

@@ -11,6 +11,7 @@ from edge.dispatch import Dispatch
 from edge.plan import Plan
 from edge.poller import Poller
 from edge.recorder import Recorder
+from edge.spool_status import StoreStats
 from edge.web import Figure
 from models.alarm import is_raised
 from models.reading import Hazard
@@ -55,6 +56,23 @@ def of_telling(dispatch: Dispatch, recorder: Recorder) -> tuple[Figure, ...]:
         _gauge("pushes_pending", "Sends that no receiver has accepted yet.", ("notifier",), pending),
         _counter("pushes_undurable", "Pushes that left before their row was durable.", (), [((), undurable)]),
         _counter("journal_commits", "Commits of the journal.", ("what",), commits),
+    )
+
+
+def of_store(stats: StoreStats) -> tuple[Figure, ...]:
+    """What was produced, and what became of it at each sink; as of the spool's last look."""
+    ends = [
+        ((sink, what), float(getattr(one, what)))
+        for sink, one in stats.counts.items()
+        for what in ("delivered", "rejected", "dropped")
+    ]
+    pending = [((sink,), float(one.pending)) for sink, one in stats.counts.items()]
+    return (
+        _counter("points_produced", "Points sealed since the start.", (), [((), float(stats.points))]),
+        _counter("points_lost", "Points that never reached the disk.", (), [((), float(stats.lost))]),
+        _counter("points", "What became of points at a sink.", ("sink", "what"), ends),
+        _gauge("points_pending", "Points that a sink still has to get.", ("sink",), pending),
+        _gauge("spool_bytes", "Bytes of the spool in use.", (), [((), float(stats.used_bytes))]),
     )
 
 

@@ -19,11 +19,13 @@ class Numbers:
         self._free: list[int] = []
         self._own_n = 0
         self.own_series = ""
+        self.mark = 0  # the highest number that is reserved
         self.series = ""  # goes before reserved numbers when older ones were lost with their file
 
     def add(self, first: int, n: int) -> None:
         """Take over a block that is durably reserved for us."""
         self._free.extend(range(first, first + n))
+        self.mark = max(self.mark, first + n - 1)
 
     def use_series(self, series: str) -> None:
         """What goes before reserved numbers; blocks of an older file do not belong to a new series."""

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 FILE: Final = "incidents.db"
 RETRY_S: Final = 2.0
 KEEP_TIME_S: Final = 60.0
+NUMBERS_LOST_MAX: Final = 1_000  # what may have been given out since the spool kept its copy of the mark
 TIDY_NS: Final = 60_000_000_000
 TIDY_LATEST_NS: Final = 600_000_000_000
 
@@ -94,6 +95,7 @@ class Recorder:
         self._everything = everything
         self._tidied_ns = 0
         self._newest_ns = 0
+        self._number_mark = 0
         self._journal: Journal | None = None
         self._pending = _Pending()
         self._wake = asyncio.Event()
@@ -103,8 +105,9 @@ class Recorder:
         self.failures_n = 0
         self.damaged: str | None = None
 
-    async def open(self) -> Restored:
+    async def open(self, number_mark: int = 0) -> Restored:
         """Open the journal and give what was there; when the disk refuses, what can be read (tried again later)."""
+        self._number_mark = number_mark
         try:
             opened = await self._open()
         except JournalError as error:
@@ -122,7 +125,11 @@ class Recorder:
         return self._is_bad
 
     async def _open(self) -> Opened:
-        opened = await self._blocking(lambda: open_journal(self._path, self._aside, self._clock.boot))
+        own = self._numbers.mark
+        mark, margin = (own, 0) if own else (self._number_mark, NUMBERS_LOST_MAX)
+        opened = await self._blocking(
+            lambda: open_journal(self._path, self._aside, self._clock.boot, mark, margin)
+        )
         self._journal = opened.journal
         self._numbers.use_series(opened.restored.series)
         self.damaged = opened.damaged or self.damaged

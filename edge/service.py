@@ -4,35 +4,46 @@ Every outside thing is an argument (`Outside`), so the same code runs on a gatew
 virtual time (`edge.simulation`). One loop; the core is called directly and nothing awaits inside it; `Dispatch` (one
 object, `take`) is the only way out of it: incident rows to the journal, sends to the tellers.
 
-    start  journal -> site time -> restore -> pushes left over -> pollers, ticks, socket, web -> ready
-    stop   pollers -> pushes get 3 s -> journal flushed -> closed
+    start  spool, journal -> site time -> restore -> pushes left over -> pollers, ticks, sinks, socket, web -> ready
+    stop   pollers -> what is open sealed -> pushes get 3 s -> `offline` -> journal and spool written, closed
 
 *The loop waits by `select`*: epoll rounds timers up to a millisecond, which costs 1 to 8 % of the wire's time. select
 ends at descriptor 1,024; a gateway has a few dozen.
 """
 
 import asyncio
+import base64
+import json
 import logging
 import random
 import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from drivers.port import Port
-from edge import plan
+from edge import machine, plan, spool_status
 from edge.clock import Clock
 from edge.config import Config
 from edge.control import Control, ControlError, listen_path
-from edge.core import Core, Fault, Tick
+from edge.core import Core, Fault, Output, Tick
 from edge.dispatch import Dispatch
 from edge.numbers import Numbers
 from edge.poller import Poller
 from edge.recorder import Recorder
+from edge.sink_watch import SinkWatch
 from edge.status import Status
+from edge.store import Store
 from edge.threads import Blocking
+from edge.uplink import Broker, Uplink
 from edge.web import Web
+from gateway import command
+from gateway.command import Key
+from gateway.forward import Forwarder, Sink
+from gateway.kept import newest
+from gateway.series import Value
 from gateway.teller import Notifier
 from models.judge import Judge
 from models.reading import BAD, Batch
@@ -49,7 +60,8 @@ PUSHES_AT_STOP_S: Final = 3.0
 class Outside:
     """All that the agent touches beyond its own memory and state folder.
 
-    `blocking(name)` gives a seam for blocking work in a thread of that name. `serve` False: no socket and no port.
+    `blocking(name)` gives a seam for blocking work in a thread of that name. `sinks(hooks)` makes the sinks, inside
+    the loop. `serve` False: no socket and no port.
     """
 
     clock: Clock
@@ -57,7 +69,16 @@ class Outside:
     notifiers: Sequence[Notifier]
     blocking: Callable[[str], Blocking]
     rng: random.Random
+    sinks: "Callable[[Hooks], Sequence[Sink]]" = lambda _hooks: ()
     serve: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a sink may ask of the agent: its status payload, and to act on a signed command (raises Rejected)."""
+
+    status: Callable[[str], bytes]
+    signed: Callable[[bytes], dict[str, Any]]
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -91,8 +112,22 @@ class Service:
             unwritable=self._unwritable,
             everything=lambda: self.dispatch.everything(),
         )
+        self.store = Store(
+            state,
+            clock=outside.clock,
+            blocking=outside.blocking("spool"),
+            sinks={sink.id: sink.start for sink in config.site.sink},
+            limits=config.site.limits,
+            unwritable=lambda is_bad, why: self._fault(plan.SPOOL_ID, is_bad, why),
+            mark=lambda: self.numbers.mark,
+        )
+        self._keys = {
+            author.name: Key(base64.b64decode(author.key), frozenset(author.may))
+            for author in config.site.author
+        }
         self.pollers: list[Poller] = []
         self._has_read = False
+        self._was_synced: bool | None = None
         self._started_s = asyncio.get_running_loop().time()
         self._state = state
         self._control: Control | None = None
@@ -101,8 +136,9 @@ class Service:
     async def start(self) -> None:
         """Restore what was, then wire the parts. Nothing is polled yet."""
         clock, site = self.outside.clock, self.config.site
-        restored = await self.recorder.open()
-        clock.start(restored.time)
+        copies = await self.store.open()
+        restored = await self.recorder.open(copies.number_mark)
+        clock.start(newest(restored.time, copies.time))
         now_ns = clock.site_ns()
         self.numbers.start(clock.boot, now_ns)
         judge = Judge(self.plan.channels, self.plan.rules, now_ns)
@@ -123,13 +159,28 @@ class Service:
             self.outside.rng,
             restored,
         )
+        self.sinks = self.outside.sinks(Hooks(self._status_payload, self._signed))
+        self.uplink = self._uplink()
+        self.forwarders = [
+            Forwarder(sink, self.store, self.outside.rng, self.store.rate) for sink in self.sinks
+        ]
+        self._watch = SinkWatch(self.sinks, self.forwarders, self.store, site.limits, self._fault)
         for bus in site.bus:
             self.pollers.append(self._poller(bus, judge))
         self.status = Status(
-            self.config, self.plan, clock, self.core, self.pollers, self.dispatch, self.recorder
+            self.config,
+            self.plan,
+            clock,
+            self.core,
+            self.pollers,
+            self.dispatch,
+            self.recorder,
+            self.store,
+            self._watch,
         )
-        self.dispatch.take(self.core.start(now_ns))
+        self._take(self.core.start(now_ns))
         self.dispatch.resume(restored)
+        self._since = self.dispatch.wall_text(clock.wall().ns)
         self._unwritable(self.recorder.is_bad, "cannot be opened")
         log.info(
             "started site=%s config=%s open_incidents=%d",
@@ -148,12 +199,24 @@ class Service:
             tasks = [group.create_task(self._ticks(), name="tick")]
             for poller in self.pollers:
                 tasks.append(group.create_task(poller.run(), name=f"poll[{poller.bus.id}]"))
+            group.create_task(self.store.run(), name="spool")
+            north = [group.create_task(one.run(), name=f"forward[{one.sink.id}]") for one in self.forwarders]
+            north += [
+                group.create_task(one.run(), name=f"mqtt[{one.id}]")
+                for one in self.sinks
+                if isinstance(one, Broker)
+            ]
             await stop.wait()
             log.info("stopping")
             for task in tasks:
                 task.cancel()
-            await self.dispatch.drain(PUSHES_AT_STOP_S)
+            self.uplink.flush()
+            leaving = [one.leave() for one in self.sinks if isinstance(one, Broker)]
+            await asyncio.gather(self.dispatch.drain(PUSHES_AT_STOP_S), *leaving)
+            for task in north:
+                task.cancel()
             self.recorder.stop()
+            self.store.stop()
 
     async def stop(self) -> None:
         """Close what is open."""
@@ -162,6 +225,51 @@ class Service:
         if self._web is not None:
             await self._web.stop()
         await self.recorder.close()
+        await self.store.close()
+
+    def _uplink(self) -> Uplink:
+        return Uplink(
+            self.config,
+            self.plan,
+            self.core,
+            brokers=[sink for sink in self.sinks if isinstance(sink, Broker)],
+            wall_offset_ns=lambda: self.outside.clock.wall().ns - self.outside.clock.site_ns(),
+            as_json=self.dispatch.as_json,
+            gateway_row=self._gateway_row,
+            seal=self.store.seal,
+        )
+
+    def _gateway_row(self) -> dict[str, Value]:
+        pending = sum(one.pending for one in self.store.stats.counts.values())
+        return {
+            "spool_points": pending,
+            "bus_load": max(self.status.loads().values(), default=0.0),
+            "clock_synced": self.outside.clock.wall().synced,
+            "disk_free_mb": machine.disk_free_mb(self._state),
+            "temperature_c": machine.temperature_c(),
+            "version": version("wardwatch"),
+        }
+
+    def _status_payload(self, state: str) -> bytes:
+        words: dict[str, Any] = {"v": 1, "state": state, "boot": self.outside.clock.boot[:4]}
+        if state == "online":
+            words |= {
+                "config": self.config.fingerprint,
+                "version": version("wardwatch"),
+                "since": self._since,
+            }
+        return json.dumps(words, separators=(",", ":")).encode()
+
+    def _signed(self, payload: bytes) -> dict[str, Any]:
+        """A signed command from a broker. Raises Rejected."""
+        wall = self.outside.clock.wall()
+        order = command.read(payload, self._keys, lambda: (wall.ns, wall.synced))
+        return self.dispatch.act(order.body, order.author, "mqtt")
+
+    def _take(self, output: Output) -> None:
+        """The one way out of the core."""
+        self.dispatch.take(output)
+        self.uplink.take(output)
 
     def _poller(self, bus: Bus, judge: Judge) -> Poller:
         def bus_is(is_up: bool, why: str) -> None:
@@ -183,10 +291,10 @@ class Service:
         if not self._has_read and not (batch.quality & BAD).any():
             self._has_read = True
             log.info("first_reading after_s=%.3f", asyncio.get_running_loop().time() - self._started_s)
-        self.dispatch.take(self.core.handle(batch))
+        self._take(self.core.handle(batch))
 
     def _fault(self, alarm: str, is_there: bool, why: str) -> None:
-        self.dispatch.take(self.core.handle(Fault(self.outside.clock.site_ns(), alarm, is_there, why)))
+        self._take(self.core.handle(Fault(self.outside.clock.site_ns(), alarm, is_there, why)))
 
     def _unwritable(self, is_bad: bool, why: str) -> None:
         self._fault(plan.JOURNAL_ID, is_bad, why)
@@ -194,20 +302,32 @@ class Service:
     def _answer(self, request: dict[str, Any], user: str) -> dict[str, Any]:
         if request.get("do") == "view":
             return self.status.snapshot()
+        if request.get("do") == "spool":
+            return spool_status.status(self.store.stats, self.outside.clock.site_ns())
         return self.dispatch.act(request, user, "local")
 
     async def _ticks(self) -> None:
         clock = self.outside.clock
         while True:
             now_ns = clock.site_ns()
-            self.dispatch.take(self.core.handle(Tick(now_ns)))
+            self._take(self.core.handle(Tick(now_ns)))
             self.dispatch.repeat(now_ns)
             self.status.tick()
+            self.uplink.tick(now_ns)
+            self._watch.tick()
+            self._clock_is(clock.wall().synced)
             due = [
                 at for at in (self.core.next_deadline_ns(), self.dispatch.next_repeat_ns()) if at is not None
             ]
             wait_s = min([TICK_MAX_S, *((at - clock.site_ns()) / S for at in due)])
             await self.dispatch.changed(max(wait_s, 0.001))
+
+    def _clock_is(self, synced: bool) -> None:
+        if synced is not self._was_synced:
+            self._was_synced = synced
+            self._fault(
+                plan.CLOCK_ID, not synced, "" if synced else "the kernel does not call it synchronised"
+            )
 
     async def _serve(self) -> None:
         control = Control(listen_path(self._state), self._answer)

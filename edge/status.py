@@ -17,6 +17,8 @@ from edge.dispatch import Dispatch
 from edge.plan import Plan
 from edge.poller import Poller
 from edge.recorder import Recorder
+from edge.sink_watch import SinkState, SinkWatch
+from edge.store import Store
 from edge.web import Figure
 from models.alarm import is_raised
 from models.judge import ChannelView
@@ -47,6 +49,8 @@ class Status:
         pollers: Sequence[Poller],
         dispatch: Dispatch,
         recorder: Recorder,
+        store: Store,
+        watch: SinkWatch,
     ) -> None:
         self.notes: list[str] = []
         self._config = config
@@ -56,6 +60,8 @@ class Status:
         self._pollers = pollers
         self._dispatch = dispatch
         self._recorder = recorder
+        self._store = store
+        self._watch = watch
         self._started_ns = clock.site_ns()
         self._places = {channel.name: channel.place for channel in plan.channels}
         self._loads = {poller.bus.id: _Load(self._started_ns) for poller in pollers}
@@ -71,6 +77,10 @@ class Status:
                 load.share = max(0.0, busy_s - load.busy_s) / over_s
             if over_s >= LOAD_OVER_S:
                 load.at_ns, load.busy_s = now_ns, busy_s
+
+    def loads(self) -> dict[str, float]:
+        """Share of each wire's time in use."""
+        return {name: load.share for name, load in self._loads.items()}
 
     def snapshot(self) -> dict[str, Any]:
         """All that a view may show (deploy/docs/contracts.md, control socket)."""
@@ -94,6 +104,7 @@ class Status:
             "alarms": self._alarms(now_ns),
             "incidents": [self._dispatch.as_json(one) for one in self._core.incidents.values()],
             "buses": [self._bus(poller) for poller in self._pollers],
+            "sinks": [self._sink(one) for one in self._watch.states()],
             "notifiers": self._dispatch.notifier_rows(),
             "deliveries": self._dispatch.delivery_rows(),
             "events": list(self._dispatch.events),
@@ -109,6 +120,8 @@ class Status:
         reasons += self.notes
         if self._recorder.damaged:
             reasons.append(f"incidents.db was damaged: {self._recorder.damaged}")
+        if self._store.stats.damaged:
+            reasons.append(f"spool.db was damaged: {self._store.stats.damaged}")
         reasons += [
             f"notifier {row['id']}: {row['reason']}"
             for row in self._dispatch.notifier_rows()
@@ -128,11 +141,11 @@ class Status:
 
     def figures(self) -> Sequence[Figure]:
         """What /metrics shows."""
-        loads = {name: load.share for name, load in self._loads.items()}
         return (
-            *figures.of_buses(self._pollers, loads),
+            *figures.of_buses(self._pollers, self.loads()),
             *figures.of_alarms(self._plan, self._core),
             *figures.of_telling(self._dispatch, self._recorder),
+            *figures.of_store(self._store.stats),
             figures.of_clock(self._clock),
         )
 
@@ -175,6 +188,18 @@ class Status:
             }
             for alarm in self._core.alarms.values()
         ]
+
+    def _sink(self, sink: SinkState) -> dict[str, Any]:
+        kinds = {one.id: one.kind for one in self._config.site.sink}
+        counts = self._store.stats.counts.get(sink.id)
+        return {
+            "id": sink.id,
+            "kind": kinds.get(sink.id, ""),
+            "fault": sink.fault,
+            "reason": sink.reason,
+            "delivered": counts.delivered if counts else 0,
+            "pending": counts.pending if counts else 0,
+        }
 
     def _bus(self, poller: Poller) -> dict[str, Any]:
         stats = poller.stats

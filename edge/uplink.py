@@ -8,7 +8,7 @@ its way: nothing here waits, and a server that is away changes nothing for detec
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from edge.beats import Beats
 from edge.config import Config
@@ -25,8 +25,18 @@ from models.judge import ContactRule
 NS_PER_MS: Final = 1_000_000
 
 
+@runtime_checkable
 class Broker(Protocol):
-    """A sink with topics."""
+    """A sink with topics and a connection of its own (`gateway.mqtt`)."""
+
+    id: str
+    stats: Any
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled."""
+
+    async def leave(self) -> None:
+        """Say offline."""
 
     def publish_live(self, payload: bytes) -> None:
         """Best effort, at once."""

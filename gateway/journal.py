@@ -72,10 +72,13 @@ class Opened:
     damaged: str | None
 
 
-def open_journal(path: Path, aside_dir: Path, boot: str = "") -> Opened:
+def open_journal(
+    path: Path, aside_dir: Path, boot: str = "", number_mark: int = 0, margin: int = 0
+) -> Opened:
     """Open or make the journal. Raises JournalError where the disk, not the file, is at fault.
 
-    `boot` names this boot of the machine; it marks new ids when a damaged file takes the old numbers with it.
+    `number_mark`: the highest number that is known elsewhere; where this file knows less (it was lost), numbers
+    go on behind it, `margin` farther. `boot` names this boot of the machine; it marks new ids when both are lost.
     """
     try:
         journal, restored = _open(path)
@@ -85,9 +88,11 @@ def open_journal(path: Path, aside_dir: Path, boot: str = "") -> Opened:
         with disk(JournalError):
             kept, n = aside.set_aside(path, aside_dir)
         journal, _ = _open(path)
-        series = f"x{boot[:4]}{n or ''}-"
+        series = "" if number_mark else f"x{boot[:4]}{n or ''}-"
         journal.set_series(series)
+        journal.skip_numbers(number_mark, margin)
         return Opened(journal, Restored(series=series), f"{problem}; kept as {kept.parent.name}/{kept.name}")
+    journal.skip_numbers(number_mark, margin)
     return Opened(journal, restored, None)
 
 
@@ -142,6 +147,13 @@ class Journal:
             used = int(found[0]) if found else 0
             db.execute(tables.PUT_META, ("number", used + n))
         return used + 1
+
+    def skip_numbers(self, mark: int, margin: int) -> None:
+        """Never give out what lies below a mark that this file does not know, or little above it."""
+        found = self._db.execute("SELECT value FROM meta WHERE name='number'").fetchone()
+        if mark > (int(found[0]) if found else 0):
+            with self._transaction() as db:
+                db.execute(tables.PUT_META, ("number", mark + margin))
 
     def set_series(self, series: str) -> None:
         """What goes before the number in new ids from now on. Raises JournalError."""

@@ -16,6 +16,13 @@ class KeptTime:
     site_ns: int
 
 
+def newest(a: KeptTime | None, b: KeptTime | None) -> KeptTime | None:
+    """The copy that knows more: site time never runs backwards, whichever file was lost."""
+    if a is None or b is None:
+        return a or b
+    return a if a.site_ns >= b.site_ns else b
+
+
 @dataclass(frozen=True, slots=True)
 class UsedCommand:
     """A command that acted once and must not act again."""

@@ -20,6 +20,7 @@ _TABLES: Final = """
 CREATE TABLE batch(seq INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, site_ns INTEGER NOT NULL,
   offset_ns INTEGER, guess_ns INTEGER NOT NULL, guessed INTEGER NOT NULL, points INTEGER NOT NULL, codec TEXT NOT NULL,
   crc INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX untimed ON batch(boot) WHERE offset_ns IS NULL;
 CREATE TABLE sink(id TEXT PRIMARY KEY, seq INTEGER NOT NULL, produced INTEGER NOT NULL, delivered INTEGER NOT NULL,
   rejected INTEGER NOT NULL, dropped INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE dead(n INTEGER PRIMARY KEY, sink TEXT NOT NULL, seq INTEGER NOT NULL,
@@ -38,12 +39,15 @@ class Found:
     damaged: str | None
 
 
-def open_spool(path: Path, aside_dir: Path) -> Found:
-    """Open or make the spool. Raises SpoolError where the disk, not the file, is at fault."""
+def open_spool(path: Path, aside_dir: Path | None) -> Found:
+    """Open or make the spool. Raises SpoolError where the disk, not the file, is at fault.
+
+    `aside_dir` None: somebody only looks; damage raises too.
+    """
     try:
         return _open(path, None)
     except SpoolError as problem:
-        if not problem.is_damage:
+        if not problem.is_damage or aside_dir is None:
             raise
         with disk(SpoolError):
             kept, _ = aside.set_aside(path, aside_dir)

@@ -111,6 +111,7 @@ def test_a_spoilt_journal_is_kept_aside_said_and_numbers_get_a_series(
         until_accepted(rig)
         assert rig.stop_agent() == 0
         spoil(rig.state / "incidents.db")
+        garbage(rig.state / "spool.db")  # and with it the second copy of the number mark
         ruin = (rig.state / "incidents.db").read_bytes()
         rig.start_agent()
         wait(lambda: len(told(rig, 0)) == 2)  # it still burns, and nobody knows what was told
@@ -132,6 +133,24 @@ def test_a_spoilt_journal_is_kept_aside_said_and_numbers_get_a_series(
         assert rig.agent_log().count("journal_damaged ") == 1
     assert [one["incident"] for one in told(rig, 0)] == ["gw-1", f"gw-x{boot}-1"]
     assert any("aside" in reason for reason in health["reasons"]), health
+
+
+def test_when_only_the_journal_is_lost_numbers_go_on_behind_the_spools_copy(tmp_path: Path) -> None:
+    with Rig(tmp_path, houses()) as rig:
+        rig.start_receiver("ok")
+        rig.start_virtual()
+        rig.start_agent()
+        rig.until_up()
+        press(rig, 0)
+        assert until_told(rig, 0)["incident"] == "gw-1"
+        assert rig.stop_agent() == 0
+        (rig.state / "incidents.db").unlink()
+        rig.start_agent()
+        rig.until_up()
+        press(rig, 1)
+        assert (
+            until_told(rig, 1)["incident"] == "gw-1018"
+        )  # 16 were reserved, 1,000 to be safe; gw-1017 still burns
 
 
 def test_a_journal_that_is_spoilt_while_we_run_loses_no_open_incident(tmp_path: Path) -> None:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:  # imported on use: `check --help` stays quick
 
 @click.command()
 @click.argument("site", type=click.Path(path_type=Path))
-def command(site: Path) -> None:
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="State folder of this gateway: also say what the new configuration does to what is kept there.",
+)
+def command(site: Path, state: Path | None) -> None:
     """Read SITE back: every mistake with what to write instead, then what the gateway will do.
 
     Opens nothing. What is only absent on this machine (an adapter, a credential) is a notice. Exit code 2
@@ -32,6 +37,10 @@ def command(site: Path) -> None:
     from edge import config as configuration
 
     config, found = configuration.load(site)
+    if config is not None and state is not None:
+        from edge import old_state
+
+        found += old_state.notices(config, state)
     problems.show(found, err=False)
     if config is not None:
         click.echo("\n".join(summary(config)) + "\n")
