@@ -50,6 +50,10 @@ class Clock(Protocol):
         """Wall time and its quality."""
         ...
 
+    def up_ns(self) -> int:
+        """Nanoseconds since this boot of the machine."""
+        ...
+
 
 class SiteTime:
     """The arithmetic of site time over any steady counter."""
@@ -108,6 +112,10 @@ class SystemClock:
         """See `Clock`. `synced` is the kernel's word (adjtimex), never a guess about the year."""
         state = self._adjtimex(ctypes.byref(_Timex()))
         return Wall(time.time_ns(), state not in (-1, _TIME_ERROR))
+
+    def up_ns(self) -> int:
+        """See `Clock`."""
+        return self._steady_ns()
 
     @staticmethod
     def _steady_ns() -> int:

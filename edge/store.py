@@ -4,8 +4,9 @@ A bad disk costs history and nothing else: what cannot be written waits here, `H
 oldest dropped and counted; the fault is told like any other. A damaged file is set aside as `gateway.spool_file` says.
 
 *Time.* A batch is sealed with the wall offset when the clock is synchronised; else it waits for its time until the
-clock is, or for `time_hold_s`, and then goes with the best guess. What an earlier boot left without a time goes with
-that boot's own guess. An offset is written once, and before the batch is sent.
+clock is, at most until `time_hold_s` after the boot: a clock that was not set by then has no source, and what comes
+later goes at once with the best guess. What an earlier boot left without a time goes with that boot's own guess. An
+offset is written once, and before the batch is sent.
 """
 
 import asyncio
@@ -251,10 +252,9 @@ class Store:
             return
         self._looked_ns = site_ns
         offset_ns = wall.ns - site_ns
-        up_to_ns = None if wall.synced else site_ns - round(self._limits.time_hold_s * S)
-        n = await self._do(
-            lambda: spool.stamp(self._clock.boot, offset_ns, is_guessed=not wall.synced, up_to_ns=up_to_ns)
-        )
+        if not wall.synced and self._clock.up_ns() < self._limits.time_hold_s * S:
+            return
+        n = await self._do(lambda: spool.stamp(self._clock.boot, offset_ns, is_guessed=not wall.synced))
         self._is_untimed = not wall.synced
         if n:
             log.info("batches_stamped n=%d clock=%s", n, "synced" if wall.synced else "guessed")

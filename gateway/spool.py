@@ -115,13 +115,9 @@ class Spool:
         assert seq is not None
         return seq
 
-    def stamp(self, boot: str, offset_ns: int, *, is_guessed: bool, up_to_ns: int | None = None) -> int:
-        """Fix the time of this boot's batches that have none (those up to `up_to_ns`), durably; gives how many.
-
-        Raises SpoolError.
-        """
-        limit = "" if up_to_ns is None else f" AND site_ns <= {int(up_to_ns)}"
-        where = f"boot=? AND offset_ns IS NULL{limit}"
+    def stamp(self, boot: str, offset_ns: int, *, is_guessed: bool) -> int:
+        """Fix the time of this boot's batches that have none, durably; gives how many. Raises SpoolError."""
+        where = "boot=? AND offset_ns IS NULL"
         if not self._one(f"SELECT count(*) FROM batch WHERE {where}", boot):
             return 0
         with self._full(), self._transaction() as db:

@@ -23,7 +23,7 @@ from tests.test_contracts import PAGE
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(180)]
 
-# A machine without a synchronised clock holds history back for ten minutes; here for a second.
+# A machine without a synchronised clock holds history back for ten minutes after its boot; here for a second.
 LANE = (Path(__file__).parent / "sites" / "lane.toml").read_text() + "\n[limits]\ntime_hold_s = 1\n"
 ROOT = "wardwatch/v1/xuan-dinh/xd-gw-07"
 MQTT = '\n[[sink]]\nid = "ward-mqtt"\nkind = "mqtt"\nurls = ["mqtt://127.0.0.1:{}"]\n'

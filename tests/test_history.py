@@ -66,12 +66,16 @@ def test_alarms_and_incidents_are_rows_too() -> None:
     assert told_rows == [(9 * S, ("xd-gw-07-1", "confirmed", 2, 1, 2, 41.2, False))]
 
 
+def reading(at_s: float) -> Reading:
+    return Reading("level", "ngo-12", round(at_s * S), ("depth_m",), (0.1,), 0)
+
+
 def test_it_is_due_after_ten_seconds_or_two_thousand_points() -> None:
     history = History(lane())
     assert not history.is_due(100 * S)
-    assert history.due_ns() is None
-    history.reading(Reading("level", "ngo-12", 5 * S, ("depth_m",), (0.1,), 0))
-    assert history.due_ns() == 15 * S
+    for second in range(5, 15):
+        assert not history.is_due(second * S)
+        history.reading(reading(second))
     assert not history.is_due(15 * S - 1)
     assert history.is_due(15 * S)
     history.take()
@@ -79,3 +83,21 @@ def test_it_is_due_after_ten_seconds_or_two_thousand_points() -> None:
         assert not history.is_due(5 * S)
         history.reading(Reading("level", "ngo-12", 5 * S + i, ("depth_m",), (0.1,), 0))
     assert history.is_due(5 * S)
+
+
+def test_when_the_wire_stands_still_what_is_there_is_sealed_early_but_seldom() -> None:
+    history = History(lane())
+    history.reading(reading(5))
+    assert not history.is_due(8 * S - 1)
+    assert history.is_due(8 * S)
+    history.take()
+    history.reading(reading(20))
+    assert not history.is_due(24 * S)  # a sparse ward waits for its ten seconds
+    assert history.is_due(30 * S)
+    history.take()
+    history.reading(reading(400))
+    assert history.is_due(403 * S)
+    # silence is no value: what only says "no answer" waits
+    history.take()
+    history.reading(Reading("level", "ngo-12", 800 * S, (), (), 32768))
+    assert not history.is_due(805 * S)

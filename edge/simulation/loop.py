@@ -72,6 +72,10 @@ class VirtualClock:
         """See `edge.clock.Clock`."""
         return Wall(self.wall_start_ns + self._steady_ns(), self.synced)
 
+    def up_ns(self) -> int:
+        """See `edge.clock.Clock`."""
+        return self._steady_ns()
+
     def _steady_ns(self) -> int:
         return round(self._loop.time() * 1e9)
 
