@@ -29,6 +29,7 @@ from edge.view_words import (
     kind_words,
     notifier_words,
     shown_channels,
+    sink_words,
     state_words,
     time_of,
     value_words,
@@ -161,6 +162,8 @@ def _bottom(seen: Seen) -> list[Row]:
             rows.append([(words, "" if ", 0 unanswered" in words else "yellow")])
         if seen.snapshot["notifiers"]:
             rows.append([(" | ".join(notifier_words(n) for n in seen.snapshot["notifiers"]), "")])
+        if seen.snapshot["sinks"]:
+            rows.append([(" | ".join(sink_words(s) for s in seen.snapshot["sinks"]), "")])
     if seen.caption:
         rows.append([(f"demo › {clean(seen.caption)}", "italic cyan")])
     return rows

@@ -180,3 +180,13 @@ def notifier_words(notifier: dict[str, Any]) -> str:
         f"{clean(notifier['id'])}: {notifier['accepted']} accepted, {notifier['pending']} waiting, "
         f"{notifier['failed']} failed{reason}"
     )
+
+
+def sink_words(sink: dict[str, Any]) -> str:
+    """One server that gets data: what waits for it, and what is wrong with it."""
+    wrong = (
+        f", {clean(sink['fault']).upper().replace('_', ' ')} ({clean(sink['reason'])})"
+        if sink["fault"]
+        else ""
+    )
+    return f"{clean(sink['id'])}: {sink['pending']} points wait{wrong}"

@@ -144,7 +144,7 @@ USAGE = [
     (["site.toml"], 2, "wardwatch check site.toml"),
     (["frobnicate"], 2, "Commands: demo, check, run"),
     (["check"], 2, "Missing argument 'SITE'"),
-    (["check", "--state", "x", "s.toml"], 2, "No such option"),
+    (["check", "--stat", "x", "s.toml"], 2, "No such option"),
     ([], 2, "Usage: wardwatch"),
     (["--version"], 0, "wardwatch "),
 ]

@@ -24,7 +24,7 @@ from edge.view import Seen, picture
 from edge.view_changes import changes
 from edge.view_eyes import Eyes, Sources
 from edge.view_loop import speaks_unicode
-from edge.view_words import ascii_only, clean, state_words, value_words
+from edge.view_words import ascii_only, clean, sink_words, state_words, value_words
 
 ROOT = Path(__file__).parents[1]
 HEADLINE = "CHÁY 02:14 Ng.5/12 Xuân Đỉnh T3, khói+nút. Gọi 114"
@@ -79,6 +79,10 @@ def snapshot(**other: Any) -> dict[str, Any]:
         "buses": [
             {"id": "rs485-1", "port": "virtual:rs485-1", "up": True, "load": 0.41, "exchanges": 123,
              "timeouts": 0, "late": 0, "errors": 0, "reason": ""},
+        ],
+        "sinks": [
+            {"id": "ward-mqtt", "kind": "mqtt", "fault": "taken_over", "reason": "another client took over",
+             "delivered": 3, "pending": 64},
         ],
         "notifiers": [
             {"id": "duty-phone", "kind": "webhook", "pending": 0, "accepted": 3, "failed": 0, "retries": 1,
@@ -516,3 +520,9 @@ def test_the_view_knows_neither_the_simulation_nor_the_drivers_nor_the_judge() -
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_server_says_what_waits_and_what_is_wrong() -> None:
+    sink = {"id": "ward-mqtt", "fault": "taken_over", "reason": "another client took over", "pending": 64}
+    assert sink_words(sink) == "ward-mqtt: 64 points wait, TAKEN OVER (another client took over)"
+    assert sink_words(sink | {"fault": "", "reason": ""}) == "ward-mqtt: 64 points wait"
