@@ -231,7 +231,7 @@ class Store:
                     kept=kept,
                 )
 
-            if await self._do(work) is None:
+            if await self._do(work, proves_disk=True) is None:
                 return
             if self._held and self._held[0] is one:
                 self._held.popleft()
@@ -273,8 +273,8 @@ class Store:
         ):
             pass
 
-    async def _do(self, work: Callable[[], Any]) -> Any:
-        """Work in the thread; None when the disk refused."""
+    async def _do(self, work: Callable[[], Any], *, proves_disk: bool = False) -> Any:
+        """Work in the thread; None when the disk refused. Only a batch that was taken proves that it is well again."""
         if self._spool is None:
             return None
         try:
@@ -285,7 +285,7 @@ class Store:
                 self._spool = None
             self._failed(error)
             return None
-        if self._is_bad:
+        if self._is_bad and proves_disk:
             self._is_bad = False
             log.info("spool_writable")
             self._unwritable(False, "")

@@ -66,12 +66,16 @@ def _open(path: Path, damaged: str | None) -> Found:
             db.execute("PRAGMA journal_size_limit=1048576").fetchone()
             _check(db)
             meta = dict(db.execute("SELECT name, value FROM meta"))
+            newest = db.execute("SELECT site_ns FROM batch ORDER BY seq DESC LIMIT 1").fetchone()
             spool = Spool(db)
         except BaseException:
             db.close()
             raise
-    time = json.loads(meta["time"]) if "time" in meta else None
-    return Found(spool, KeptTime(*time) if time else None, int(meta.get("number", 0)), damaged)
+    time = None
+    if "time" in meta:  # the site time of any batch counts as well: it never runs backwards
+        boot, base_ns, site_ns = json.loads(meta["time"])
+        time = KeptTime(boot, base_ns, max(site_ns, newest[0] if newest else 0))
+    return Found(spool, time, int(meta.get("number", 0)), damaged)
 
 
 def _check(db: sqlite3.Connection) -> None:

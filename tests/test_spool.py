@@ -262,7 +262,7 @@ def test_damaged_pages_under_a_running_spool_are_told_as_damage(tmp_path: Path) 
     spool.close()
     path = tmp_path / "spool.db"
     raw = bytearray(path.read_bytes())
-    raw[len(raw) // 2 :] = os.urandom(len(raw) - len(raw) // 2)
+    raw[len(raw) // 4 : len(raw) // 2] = os.urandom(len(raw) // 2 - len(raw) // 4)
     path.write_bytes(raw)
     with pytest.raises(SpoolError) as problem:
         found = open_spool(path, tmp_path / "nowhere")
