@@ -119,7 +119,7 @@ class Store:
             now = n * S / (site_ns - self._sealed_ns)
             self._rate = now if not self._rate else 0.8 * self._rate + 0.2 * now
         self._sealed_ns = site_ns
-        self._is_untimed = self._is_untimed or not wall.synced
+        self._is_untimed = self._is_untimed or not (wall.synced or self._may_guess())
         self._wake.set()
 
     def oldest_pending_ns(self) -> int:
@@ -217,9 +217,8 @@ class Store:
                     return
             one, spool = self._held[0], self._spool
             assert spool is not None
-            kept = (self._clock.save(), self._mark())
 
-            def work(one: _Open = one, spool: Spool = spool, kept: tuple[KeptTime, int] = kept) -> int:
+            def work(one: _Open = one, spool: Spool = spool) -> int:
                 return spool.seal(
                     columns.encode(one.points),
                     columns.CODEC,
@@ -228,7 +227,7 @@ class Store:
                     site_ns=one.site_ns,
                     guess_ns=one.offset_ns,
                     is_synced=one.is_synced,
-                    kept=kept,
+                    may_guess=self._may_guess(),
                 )
 
             if await self._do(work, proves_disk=True) is None:
@@ -252,13 +251,17 @@ class Store:
             return
         self._looked_ns = site_ns
         offset_ns = wall.ns - site_ns
-        if not wall.synced and self._clock.up_ns() < self._limits.time_hold_s * S:
+        if not wall.synced and not self._may_guess():
             return
         n = await self._do(lambda: spool.stamp(self._clock.boot, offset_ns, is_guessed=not wall.synced))
-        self._is_untimed = not wall.synced
+        self._is_untimed = False
         if n:
             log.info("batches_stamped n=%d clock=%s", n, "synced" if wall.synced else "guessed")
             self._tell()
+
+    def _may_guess(self) -> bool:
+        """Whether the clock has had its time to be set since this boot."""
+        return self._clock.up_ns() >= self._limits.time_hold_s * S
 
     def _keep_house(self) -> None:
         """One durable commit, freeing in small steps (in the spool's thread)."""

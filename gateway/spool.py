@@ -55,6 +55,9 @@ class Spool:
         self._db = connection
         self._moves: dict[str, _Move] = {}
         self._cursors: dict[str, int] = dict(connection.execute("SELECT id, seq FROM sink"))
+        # A number is never used twice, also when its batch was freed: `tidy` notes the newest before it frees any.
+        noted = self._one("SELECT coalesce((SELECT value FROM meta WHERE name='seq'), 0)")
+        self._last_seq = max(noted, self._one("SELECT coalesce(max(seq), 0) FROM batch"))
 
     def use_sinks(self, wanted: Mapping[str, Literal["now", "oldest"]]) -> dict[str, int]:
         """From now on exactly these sinks; a new one starts now, or with the oldest batch that is kept.
@@ -86,33 +89,25 @@ class Spool:
         site_ns: int,
         guess_ns: int,
         is_synced: bool,
-        kept: tuple[KeptTime, int] | None = None,
+        may_guess: bool = False,
     ) -> int:
-        """Keep one batch; gives its seq. `guess_ns`: wall minus site now, fixed as its offset when `is_synced`.
+        """Keep one batch; gives its seq. `guess_ns`: wall minus site now.
 
-        What was settled since the last commit, and `kept` (site time, number mark), ride along. Raises SpoolError.
+        It is the batch's offset for ever when `is_synced`, or when a guess must do (`may_guess`); else the batch
+        waits for `stamp`. What was settled since the last commit rides along. Raises SpoolError.
         """
+        has_offset, seq = is_synced or may_guess, self._last_seq + 1
+        row = (seq, boot, site_ns, guess_ns if has_offset else None, guess_ns, has_offset and not is_synced)
         with self._transaction() as db:
-            row = (
-                boot,
-                site_ns,
-                guess_ns if is_synced else None,
-                guess_ns,
-                points,
-                codec,
-                zlib.crc32(payload),
+            db.execute(
+                "INSERT INTO batch(seq, boot, site_ns, offset_ns, guess_ns, guessed, points, codec, crc, payload) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, points, codec, zlib.crc32(payload), payload),
             )
-            seq = db.execute(
-                "INSERT INTO batch(boot, site_ns, offset_ns, guess_ns, guessed, points, codec, crc, payload) "
-                "VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)",
-                (*row, payload),
-            ).lastrowid
             db.execute("UPDATE sink SET produced = produced + ?", (points,))
             self._write_moves(db)
-            if kept is not None:
-                _write_kept(db, *kept)
         self._moves.clear()
-        assert seq is not None
+        self._last_seq = seq
         return seq
 
     def stamp(self, boot: str, offset_ns: int, *, is_guessed: bool) -> int:
@@ -188,6 +183,7 @@ class Spool:
         surplus = self.used_bytes() - limit_bytes
         with self._transaction() as db:
             self._write_moves(db)
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (self._last_seq,))
             freed = db.execute(
                 "DELETE FROM batch WHERE seq IN "
                 "(SELECT seq FROM batch WHERE site_ns < ? AND seq <= ? ORDER BY seq LIMIT ?)",

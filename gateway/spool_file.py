@@ -17,7 +17,7 @@ from gateway.spool import PAGE_BYTES, Spool, SpoolError
 SCHEMA: Final = 1
 _WAL_PAGES: Final = 1_000
 _TABLES: Final = """
-CREATE TABLE batch(seq INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, site_ns INTEGER NOT NULL,
+CREATE TABLE batch(seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, site_ns INTEGER NOT NULL,
   offset_ns INTEGER, guess_ns INTEGER NOT NULL, guessed INTEGER NOT NULL, points INTEGER NOT NULL, codec TEXT NOT NULL,
   crc INTEGER NOT NULL, payload BLOB NOT NULL);
 CREATE INDEX untimed ON batch(boot) WHERE offset_ns IS NULL;
