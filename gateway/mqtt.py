@@ -173,6 +173,7 @@ class Mqtt:
         """Say `offline` and end the connection."""
         self._is_leaving = True
         client, self._client = self._client, None
+        self._up.clear()
         if client is not None:
             with contextlib.suppress(MqttError, TimeoutError):
                 async with asyncio.timeout(1.0):
