@@ -182,6 +182,7 @@ class Service:
         self.dispatch.resume(restored)
         self._since = self.dispatch.wall_text(clock.wall().ns)
         self._unwritable(self.recorder.is_bad, "cannot be opened")
+        self._fault(plan.SPOOL_ID, self.store.is_bad, "cannot be opened")
         log.info(
             "started site=%s config=%s open_incidents=%d",
             self.config.path,

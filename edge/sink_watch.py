@@ -81,6 +81,6 @@ class SinkWatch:
             self._dropped = dropped
 
     def _tell(self, alarm: str, is_there: bool, why: str) -> None:
-        if self._told.get(alarm, False) is not is_there:
+        if self._told.get(alarm) is not is_there:  # also at the start: it may have been told before
             self._told[alarm] = is_there
             self._fault(alarm, is_there, why if is_there else "")

@@ -107,6 +107,11 @@ class Store:
             self._failed(error)
             return Restored()
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether the disk refuses now."""
+        return self._is_bad
+
     def seal(self, points: Points, n: int) -> None:
         """Keep a batch; it is on its way to the disk when this returns."""
         if len(self._held) == HELD_MAX:

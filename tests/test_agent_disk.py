@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,3 +219,23 @@ def test_a_restart_on_a_full_disk_forgets_no_open_fire_and_makes_no_second_one(
         fires = [one["place"]["id"] for one in rig.view()["incidents"] if one["hazard"] == "fire"]
     assert [len(told(rig, i)) for i in (0, 1)] == [1, 1]
     assert sorted(fires) == ["p-0", "p-1"]
+
+
+def test_a_card_whose_fsync_fails_holds_up_no_fire_and_is_told(tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs strace (Debian package; deploy/test installs it)")
+    failing = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=12+")
+    with Rig(tmp_path, houses()) as rig:
+        rig.start_receiver("ok")
+        rig.start_virtual()
+        rig.start_agent(strace, "-f", "-qq", "-o", "/dev/null", *failing)
+        rig.until_up(60)
+        for i in range(4):  # the first ones are still durable
+            press(rig, i)
+            until_told(rig, i)
+        until_logged(rig, "journal_unwritable reason=disk I/O error", within_s=30)
+        wait(lambda: [one for one in rig.received() if one["channels"] == ["trouble/journal/unwritable"]])
+        health = json.loads(rig.get("/health")[1])
+        assert any(one.startswith("trouble/journal/unwritable: ") for one in health["reasons"])
+    assert {one["channels"][0] for one in rig.received()} >= {f"nut-{i}/call_point" for i in range(4)}

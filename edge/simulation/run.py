@@ -9,7 +9,7 @@ delivery are the production ones. Same seed, same sequence.
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from edge.config import Config
 from edge.service import Outside, Service
 from edge.simulation.loop import VirtualClock, VirtualLoop, run
 from edge.threads import at_once
+from gateway.forward import Tag
 from gateway.message import Message
 from gateway.outcome import Outcome, Verdict
 
@@ -60,6 +61,25 @@ class Phone:
         """Nothing is held."""
 
 
+@dataclass(slots=True)
+class Server:
+    """A sink in memory. `answer(lines)` may refuse; what it accepted is kept by (boot, seq)."""
+
+    id: str
+    answer: Callable[[Sequence[str]], Outcome] = lambda _lines: Outcome(Verdict.ACCEPTED)
+    taken: dict[tuple[str, int], list[tuple[str, ...]]] = field(default_factory=dict)
+
+    async def send(self, lines: Sequence[str], tag: Tag) -> Outcome:
+        """Take one batch."""
+        outcome = self.answer(lines)
+        if outcome.verdict is Verdict.ACCEPTED:
+            self.taken.setdefault((tag.boot, tag.seq), []).append(tuple(lines))
+        return outcome
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
 class Ward:
     """One virtual ward with one gateway. `live` may be called again with the same state: that is a restart."""
 
@@ -70,6 +90,7 @@ class Ward:
         self.stage = Stage(world, self.loop.time)
         self.rng = random.Random(seed)
         self.phones = [Phone(one.id) for one in config.site.notifier]
+        self.servers = [Server(one.id) for one in config.site.sink]
         self.buses = {
             bus.id: VirtualBus(bus, config.devices, self.stage, self.rng) for bus in config.site.bus
         }
@@ -84,6 +105,7 @@ class Ward:
             notifiers=self.phones,
             blocking=lambda _name: at_once,
             rng=self.rng,
+            sinks=lambda _hooks: self.servers,
             serve=False,
         )
 

@@ -56,7 +56,7 @@ def main() -> None:
                 rig.until_up()
                 for n in range(args.kills):
                     flap(rng, [broker, db])
-                    time.sleep(rng.uniform(0.2, 6.0))
+                    time.sleep(rng.uniform(11.0, 22.0))  # longer than what is unsealed: else nothing is kept
                     rig.kill_agent()
                     rig.start_agent()
                     if n % 10 == 9:
