@@ -168,10 +168,11 @@ class Spool:
         """Make everything so far durable. Raises SpoolError."""
         with self._full(), self._transaction() as db:
             self._write_moves(db)
+            # Always something: a transaction that writes nothing syncs nothing.
+            _write_meta(db, seq=self._last_seq)
             if kept is not None:
-                _write_kept(db, *kept)
-            else:  # a transaction that writes nothing syncs nothing
-                db.execute("INSERT OR REPLACE INTO meta VALUES ('flushed', 1)")
+                time, mark = kept
+                _write_meta(db, time=json.dumps([time.boot, time.base_ns, time.site_ns]), number=mark)
         self._moves.clear()
 
     def tidy(self, now_ns: int, *, keep_ns: int, limit_bytes: int) -> int:
@@ -179,28 +180,23 @@ class Spool:
 
         A small step: call it again while it gives FREE_ROWS. Raises SpoolError.
         """
-        done = min(self._cursors.values(), default=self._one("SELECT coalesce(max(seq), 0) FROM batch"))
+        done = min(self._cursors.values(), default=self._last_seq)
+        old = [seq for seq, site_ns in self._oldest("site_ns") if site_ns < now_ns - keep_ns and seq <= done]
         surplus = self.used_bytes() - limit_bytes
+        rows = self._surplus(surplus) if surplus > 0 else []
+        last = max([0, *old, *(seq for seq, _ in rows)])
+        if not last:
+            return 0  # nothing is written when nothing is freed
         with self._transaction() as db:
             self._write_moves(db)
-            db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (self._last_seq,))
-            freed = db.execute(
-                "DELETE FROM batch WHERE seq IN "
-                "(SELECT seq FROM batch WHERE site_ns < ? AND seq <= ? ORDER BY seq LIMIT ?)",
-                (now_ns - keep_ns, done, FREE_ROWS),
-            ).rowcount
-            if surplus > 0:
-                rows = self._surplus(surplus)
-                for sink, cursor in self._cursors.items():
-                    lost = [n for seq, n, _ in rows if seq > cursor]
-                    if lost:
-                        last = max(seq for seq, _, _ in rows)
-                        db.execute(
-                            "UPDATE sink SET dropped = dropped + ?, seq = ? WHERE id=?",
-                            (sum(lost), last, sink),
-                        )
-                db.executemany("DELETE FROM batch WHERE seq=?", ((seq,) for seq, _, _ in rows))
-                freed += len(rows)
+            for sink, cursor in self._cursors.items():
+                lost = sum(points for seq, points in rows if seq > cursor)
+                if lost:
+                    db.execute(
+                        "UPDATE sink SET dropped = dropped + ?, seq = ? WHERE id=?", (lost, rows[-1][0], sink)
+                    )
+            _write_meta(db, seq=self._last_seq)
+            freed = db.execute("DELETE FROM batch WHERE seq <= ?", (last,)).rowcount
         self._moves.clear()
         self._cursors = dict(self._db.execute("SELECT id, seq FROM sink"))
         return freed
@@ -258,17 +254,21 @@ class Spool:
                 self.flush()
         self._db.close()
 
-    def _surplus(self, surplus: int) -> list[tuple[int, int, int]]:
-        """(seq, points, bytes) of the oldest batches that make so much room, at most FREE_ROWS."""
+    def _surplus(self, surplus: int) -> list[tuple[int, int]]:
+        """(seq, points) of the oldest batches that make so much room, at most FREE_ROWS."""
         rows, room = [], 0
-        for row in self._db.execute(
-            "SELECT seq, points, length(payload) + 64 FROM batch ORDER BY seq LIMIT ?", (FREE_ROWS,)
-        ):
+        for seq, points, size in self._oldest("points, length(payload) + 64"):
             if room >= surplus:
                 break
-            rows.append(row)
-            room += row[2]
+            rows.append((seq, points))
+            room += size
         return rows
+
+    def _oldest(self, columns: str) -> list[tuple[int, ...]]:
+        """seq and `columns` of the oldest batches, at most FREE_ROWS."""
+        with disk(SpoolError):
+            found = self._db.execute(f"SELECT seq, {columns} FROM batch ORDER BY seq LIMIT {FREE_ROWS}")
+            return found.fetchall()
 
     def _write_moves(self, db: sqlite3.Connection) -> None:
         for name, move in self._moves.items():
@@ -302,6 +302,5 @@ class Spool:
         return transaction(self._db, SpoolError)
 
 
-def _write_kept(db: sqlite3.Connection, time: KeptTime, number_mark: int) -> None:
-    rows = (("time", json.dumps([time.boot, time.base_ns, time.site_ns])), ("number", number_mark))
-    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+def _write_meta(db: sqlite3.Connection, **rows: int | str) -> None:
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows.items())
