@@ -188,7 +188,7 @@ class Rig:
         """All that the agent printed."""
         return (self.folder / "agent.log").read_text(errors="replace")
 
-    def until_up(self, within_s: float = 20.0) -> dict[str, Any]:
+    def until_up(self, within_s: float = 60.0) -> dict[str, Any]:
         """Wait until the agent answers and every channel was judged."""
 
         def is_up() -> dict[str, Any] | None:

@@ -229,7 +229,7 @@ def test_a_card_whose_fsync_fails_holds_up_no_fire_and_is_told(tmp_path: Path) -
     with Rig(tmp_path, houses()) as rig:
         rig.start_receiver("ok")
         rig.start_virtual()
-        rig.start_agent(strace, "-f", "-qq", "-o", "/dev/null", *failing)
+        rig.start_agent(strace, "-D", "-f", "-qq", "-o", "/dev/null", *failing)
         rig.until_up(60)
         for i in range(4):  # the first ones are still durable
             press(rig, i)
