@@ -44,7 +44,6 @@ def _sink(row: "Row[Sink]") -> Iterator[Problem]:
             )
         if sink.kind == "mqtt" and key in sink.model_fields_set:
             yield Problem(f"{path}.{key}", "has no meaning for mqtt", f"remove {key}")
-    yield Problem(path, "sinks run with the next version: nothing is sent there yet", "", is_notice=True)
 
 
 def _notifier(row: "Row[Notifier]", tables: Tables) -> Iterator[Problem]:
@@ -94,8 +93,8 @@ def _authors(tables: Tables) -> list[Problem]:
             what = f"is used twice, first by {first[name]}"
             found.append(Problem(f"{row.at}.name", what, "give every author a name of its own"))
         first.setdefault(name, row.at)
-    if tables.author:
-        what = "signed commands come with the next version: `wardwatch ack` on this machine works now"
+    if tables.author and not any(row.item.kind == "mqtt" for row in tables.sink):
+        what = "signs commands that no broker brings: this site has no mqtt sink"
         found.append(Problem("author", what, "", is_notice=True))
     return found
 

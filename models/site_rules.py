@@ -141,9 +141,6 @@ def _ports(rows: "Sequence[Row[Bus]]") -> Iterator[Problem]:
             yield Problem(
                 f"{row.path}.in_flight", "needs a tcp: port: a wire carries one question", "remove in_flight"
             )
-        if scheme in ("tcp", "rtu-tcp"):
-            what = f"{scheme}: comes with a later version: this bus is reported as down until then"
-            yield Problem(f"{row.path}.port", what, "", is_notice=True)
 
 
 def _names_nothing(row: "Row[Bus]") -> Problem:

@@ -373,7 +373,6 @@ NOTED: list[tuple[list[tuple[str, Any]], str, str]] = [
     ([(f"{SMOKE}.place", "ngo-12")], SMOKE, "no fire alarm covers"),  # a house outside the lane
     ([("notifier", [])], "notifier", "nobody is told"),
     ([("notifier.+", SIREN)], "notifier.siren-5", "later version"),
-    ([("bus.rs485-1.port", "tcp:10.0.0.9:502")], "bus.rs485-1.port", "later version"),
     ([(f"{SMOKE}.period_s", 30)], f"{SMOKE}.period_s", "fire_within_s = 10"),
     ([("bus.rs485-1.port", CH340)], "bus.rs485-1.port", "by-path"),  # no serial number in the name
     ([("bus.rs485-1.port", "serial:/dev/ttyUSB0")], "bus.rs485-1.port", "by-path"),  # numbered as found

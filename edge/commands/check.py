@@ -82,6 +82,9 @@ def summary(config: "Config") -> list[str]:
     lines += _table(
         ["notifier", "way", "ready"], [_notifier(config, notifier.id) for notifier in site.notifier]
     )
+    if site.sink:
+        lines += ["", "SENDS DATA TO"]
+        lines += _table(["sink", "kind", "to", "credential"], [_sink(config, sink.id) for sink in site.sink])
     return lines
 
 
@@ -144,6 +147,18 @@ def _alarm(config: "Config", alarm: "Alarm") -> list[str]:
         ]
     heard = ", ".join(fire_sensors(site, alarm))
     return [alarm.id, _place(site, alarm.place), heard, "one certified, or two contacts, confirm"]
+
+
+def _sink(config: "Config", id: str) -> list[str]:
+    sink = next(one for one in config.site.sink if one.id == id)
+    has = (
+        "none"
+        if sink.credential is None
+        else "here"
+        if sink.credential in config.credentials
+        else "ABSENT here"
+    )
+    return [id, sink.kind, ", ".join(sink.urls), has]
 
 
 def _notifier(config: "Config", id: str) -> list[str]:
