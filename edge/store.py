@@ -39,6 +39,7 @@ FILE: Final = "spool.db"
 HELD_MAX: Final = 6
 RETRY_S: Final = 5.0
 HOUSEKEEPING_S: Final = 60.0
+FREE_EVERY: Final = 10  # housekeepings; each time would write a quarter more on a small ward
 LOOK_S: Final = 5.0  # how old the counts of the snapshot may be
 STAMP_NS: Final = S  # how often waiting batches are looked at while the clock is not set
 POLL_S: Final = 1.0  # how often a sink looks again when nothing woke it
@@ -98,6 +99,7 @@ class Store:
         self._sealed_ns: int | None = None
         self._is_untimed = True  # an earlier start of this boot may have left some
         self._looked_ns = 0
+        self._kept_house = 0
 
     async def open(self) -> Restored:
         """Open the spool and give the second copies; nothing when the disk refuses (tried again later)."""
@@ -269,17 +271,17 @@ class Store:
         return self._clock.up_ns() >= self._limits.time_hold_s * S
 
     def _keep_house(self) -> None:
-        """One durable commit, freeing in small steps (in the spool's thread)."""
+        """One durable commit; freeing, in small steps, when it is due (in the spool's thread)."""
         assert self._spool is not None
         self._spool.flush((self._clock.save(), self._mark()))
         limits = self._limits
-        while (
-            self._spool.tidy(
-                self._clock.site_ns(), keep_ns=limits.keep_h * 3600 * S, limit_bytes=limits.spool_mb * MB
-            )
-            == FREE_ROWS
-        ):
-            pass
+        keep_ns, limit_bytes = limits.keep_h * 3600 * S, limits.spool_mb * MB
+        self._kept_house += 1
+        if self._kept_house % FREE_EVERY == 0 or self._spool.used_bytes() > limit_bytes:
+            while (
+                self._spool.tidy(self._clock.site_ns(), keep_ns=keep_ns, limit_bytes=limit_bytes) == FREE_ROWS
+            ):
+                pass
 
     async def _do(self, work: Callable[[], Any], *, proves_disk: bool = False) -> Any:
         """Work in the thread; None when the disk refused. Only a batch that was taken proves that it is well again."""

@@ -1,6 +1,7 @@
 """The spool against a model that keeps everything in lists, kills, damage, and what a full card does."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -140,6 +141,19 @@ class Machine(RuleBasedStateMachine):
         for seq in self.model.offset:
             if self.model.offset[seq] is None:
                 self.model.offset[seq] = 100
+
+    @rule()
+    def a_kill_now_would_leave_the_books_right(self) -> None:
+        with tempfile.TemporaryDirectory() as other:
+            for file in Path(self.folder.name).glob("spool.db*"):
+                shutil.copy(file, other)
+            left = opened(Path(other))
+            conserved(left)
+            for name, one in left.counts().items():
+                sink = self.model.sinks[name]
+                assert one.produced == sink.produced
+                assert one.pending >= sum(self.model.points[s] for s in sink.waiting)
+            left.close()
 
     @rule(keep_s=st.integers(0, 100))
     def tidies_what_is_old(self, keep_s: int) -> None:

@@ -19,8 +19,13 @@ class Device:
     def __init__(self, number: int, kind: str, rng: random.Random, fields: int = 8) -> None:
         self.rng, self.kind = rng, kind
         self.n = 0
-        tags = (("gateway", "xd-gw-07"), ("place", f"ngo-{number // 4}"))
-        tags += (("sensor", f"ngo-{number // 4}-{number}"), ("ward", "xuan-dinh"))
+        place = f"ngo-{number // 4}"
+        tags = (
+            ("gateway", "xd-gw-07"),
+            ("place", place),
+            ("sensor", f"{place}-{number}"),
+            ("ward", "xuan-dinh"),
+        )
         names = {
             "ward": (
                 "depth_m",

@@ -1,14 +1,17 @@
 """What history costs the card: the real store and forwarder, fed in real time, on a real disk.
 
-    python -m tests.bench.spool [--devices 64] [--fields 8] [--kind ward] [--minutes 30] [--dir FOLDER_ON_A_REAL_DISK]
+    python -m tests.bench.spool [--devices 64] [--fields 8] [--kind ward] [--minutes 30] [--fsyncs] [--dir ON_A_DISK]
 
 Prints bytes written by this process (`write_bytes` of /proc/self/io), scaled to a day, the same without the first 5
-minutes (a new file grows; an old one does not), fsyncs a minute (strace, where there is one), and the size of a value.
+minutes (a new file grows; an old one does not), and the size of a value; with --fsyncs the fsyncs a minute (strace).
+Batches are freed as soon as they are delivered, each 10 minutes, so that a short run pays for freeing too.
 """
 
 import argparse
 import asyncio
+import os
 import random
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +31,7 @@ from tests.bench.machine import machine
 S = 1_000_000_000
 DAY_S = 86_400
 WARM_S = 300.0
+STRACE = ["strace", "-f", "-e", "trace=fsync,fdatasync,sync_file_range,msync"]
 
 
 class Taker:
@@ -51,18 +55,27 @@ def main() -> None:
     parser.add_argument("--fields", type=int, default=8)
     parser.add_argument("--kind", choices=["ward", "harness"], default="ward")
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--fsyncs", action="store_true")
     parser.add_argument("--dir", type=Path, default=Path.cwd())
     args = parser.parse_args()
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="wardwatch-bench-", dir=args.dir) as folder:
+        log = Path(folder) / "strace"
+        tracer = [*STRACE, "-o", str(log), "-p", str(os.getpid())]
+        strace = subprocess.Popen(tracer, stderr=subprocess.DEVNULL) if args.fsyncs else None
         asyncio.run(measure(Path(folder), args.devices, args.fields, args.kind, args.minutes * 60))
+        if strace is not None:
+            strace.terminate()
+            strace.wait()
+            n = sum("sync(" in line for line in log.read_text().splitlines())
+            print(f"  {n / args.minutes:.1f} fsyncs a minute")
 
 
 async def measure(folder: Path, n: int, fields: int, kind: str, for_s: float) -> None:
     """Feed the store as the agent does: every device once a second, sealed every ten."""
     clock, rng = SystemClock(), random.Random(1)
     devices = [Device(i, kind, rng, fields) for i in range(n)]
-    limits = Limits.model_validate({"time_hold_s": 1})
+    limits = Limits().model_copy(update={"time_hold_s": 1, "keep_h": 0})
     store = Store(
         folder,
         clock=clock,
