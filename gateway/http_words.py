@@ -1,4 +1,4 @@
-"""What HTTP servers say, in words that hold no secret: neither URL, header, token nor the text of a foreign error."""
+"""What HTTP and TLS servers say, in words that hold no secret: no URL, header, token or foreign error text."""
 
 import json
 import os
@@ -9,13 +9,20 @@ from typing import Final
 import aiohttp
 
 WORDS_MAX: Final = 200
+_TLS: Final = {
+    "certificate has expired": ": the server's certificate has expired",
+    "not yet valid": ": the server's certificate is not valid yet",
+    "self-signed certificate": ": nobody we trust signed the server's certificate",
+    "local issuer": ": nobody we trust signed the server's certificate",
+    "mismatch": ": the server's certificate names somebody else",
+}
 
 
 def why(problem: aiohttp.ClientError, synced: bool) -> str:
     """Why there was no HTTP answer. Wrong time makes good certificates look bad: that is our clock's fault."""
     match problem:
         case aiohttp.ClientSSLError():
-            return "TLS failed" if synced else "TLS failed while our clock is not set"
+            return tls_words(str(problem), synced)
         case aiohttp.ClientConnectorDNSError():
             return "the name does not resolve"
         case aiohttp.ClientConnectorError():
@@ -24,6 +31,12 @@ def why(problem: aiohttp.ClientError, synced: bool) -> str:
             return "the connection was cut"
         case _:
             return f"no HTTP answer ({type(problem).__name__})"
+
+
+def tls_words(text: str, synced: bool) -> str:
+    """Why TLS failed, by OpenSSL's words in a foreign error text, which also holds the address and so is not shown."""
+    known = next((ours for theirs, ours in _TLS.items() if theirs in text), "")
+    return f"TLS failed{known}" if synced else f"TLS failed{known} while our clock is not set"
 
 
 def date_s(text: str | None) -> int | None:

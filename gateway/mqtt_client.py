@@ -18,6 +18,7 @@ from aiomqtt import MqttError
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from gateway.http_words import tls_words
 from gateway.outcome import Fault
 
 __all__ = ["Access", "Client", "Incoming", "MqttError", "TakenOver", "client", "properties", "why"]
@@ -159,7 +160,7 @@ def why(problem: BaseException, synced: bool) -> tuple[Fault, str]:
     if isinstance(problem, TakenOver):
         return Fault.TAKEN_OVER, "another client took over our client id"
     if isinstance(problem, ssl.SSLError) or "CERTIFICATE" in text or "SSL" in text:
-        return Fault.AWAY, "TLS failed" if synced else "TLS failed while our clock is not set"
+        return Fault.AWAY, tls_words(text, synced)
     if isinstance(problem, aiomqtt.MqttCodeError) and getattr(problem.rc, "value", 0) in REFUSALS:
         return Fault.REFUSING, f"the broker refuses us: {problem.rc}"
     if isinstance(problem, socket.gaierror):

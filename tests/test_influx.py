@@ -13,7 +13,7 @@ from gateway.forward import Tag
 from gateway.influx import Influx
 from gateway.outcome import Fault, Outcome, Verdict
 from gateway.sift import sift
-from tests.servers import influxd, v2_path
+from tests.servers import eventually, influxd, v2_path, victoria_metrics
 
 TAG = Tag("b41c", 1, 3)
 LINES = [f"reading,sensor=s-{i} depth_m={i}.5,quality=0i {1_763_925_247_000 + i}" for i in range(8)]
@@ -157,11 +157,12 @@ def test_the_next_address_is_used_after_a_failure_that_is_not_the_batchs() -> No
     asyncio.run(run())
 
 
-def certificate(folder: Path, days: str = "2") -> ssl.SSLContext:
+def certificate(folder: Path, ago: str = "-0 days") -> ssl.SSLContext:
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-         days, "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+        ["faketime", ago, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", key, "-out", cert],
         check=True, capture_output=True,
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -169,17 +170,23 @@ def certificate(folder: Path, days: str = "2") -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.parts
 def test_a_certificate_is_verified_and_a_wrong_clock_is_named(tmp_path: Path) -> None:
-    async def run(ca: str | None, synced: bool) -> Outcome:
-        async with receiver(lambda body: answer(204), certificate(tmp_path)) as url:
+    async def run(is_known: bool, synced: bool, ago: str = "-0 days") -> Outcome:
+        async with receiver(lambda body: answer(204), certificate(tmp_path, ago)) as url:
+            ca = str(tmp_path / "cert.pem") if is_known else None
             sink = Influx("i", [url], "ward", None, None, lambda: (0, synced), ca=ca)
             outcome = await sink.send(LINES, TAG)
             await sink.close()
             return outcome
 
-    assert asyncio.run(run(str(tmp_path / "cert.pem"), True)).verdict is Verdict.ACCEPTED
-    assert asyncio.run(run(None, True)).reason == "TLS failed"
-    assert asyncio.run(run(None, False)).reason == "TLS failed while our clock is not set"
+    nobody = "TLS failed: nobody we trust signed the server's certificate"
+    expired = "TLS failed: the server's certificate has expired"
+    assert asyncio.run(run(True, True)).verdict is Verdict.ACCEPTED
+    assert asyncio.run(run(False, True)).reason == nobody
+    assert asyncio.run(run(False, False)).reason == f"{nobody} while our clock is not set"
+    assert asyncio.run(run(True, True, "-3 days")).reason == expired
+    assert asyncio.run(run(True, False, "-3 days")).reason == f"{expired} while our clock is not set"
 
 
 @pytest.mark.parts
@@ -192,6 +199,21 @@ def test_the_real_database_has_each_line_once_however_often_it_comes(tmp_path: P
                     assert await sink.send(LINES, TAG) == Outcome(Verdict.ACCEPTED)
                     await sink.close()
             assert server.rows("SELECT count(depth_m) FROM reading") == [[0, 8]]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parts
+def test_victoria_metrics_takes_the_same_lines_and_keeps_each_time_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        with victoria_metrics(tmp_path) as server:
+            sink = influx(f"http://127.0.0.1:{server.port}")
+            for _ in range(2):
+                assert await sink.send(LINES, TAG) == Outcome(Verdict.ACCEPTED)
+            await sink.close()
+            match = '{__name__=~"reading_depth_m"}'
+            want = {f"reading_depth_m/s-{i}": 1 for i in range(8)}
+            await eventually(lambda: server.values(match) == want)
 
     asyncio.run(run())
 

@@ -276,11 +276,12 @@ def test_a_broker_that_forbids_history_refuses_visibly_and_a_wrong_password_too(
     asyncio.run(run())
 
 
-def certificates(folder: Path) -> Path:
-    """ca.pem, and server.pem with its key for the name broker.ward."""
+def certificates(folder: Path, ago: str = "-0 days") -> Path:
+    """ca.pem, and server.pem with its key for the name broker.ward, valid for 2 days since `ago`."""
 
     def openssl(*words: str) -> None:
-        subprocess.run([need("openssl"), *words], check=True, capture_output=True, cwd=folder)
+        argv = [need("faketime"), ago, need("openssl"), *words]
+        subprocess.run(argv, check=True, capture_output=True, cwd=folder)
 
     ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl("req", "-x509", *ec, "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem")
@@ -289,6 +290,11 @@ def certificates(folder: Path) -> Path:
     openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
             "-extfile", "ext", "-out", "server.pem")  # fmt: skip
     return folder / "ca.pem"
+
+
+NOBODY = ": nobody we trust signed the server's certificate"
+OTHER = ": the server's certificate names somebody else"
+EXPIRED = ": the server's certificate has expired"
 
 
 def test_tls_verifies_the_name_though_it_connects_to_an_address(tmp_path: Path) -> None:
@@ -304,14 +310,33 @@ def test_tls_verifies_the_name_though_it_connects_to_an_address(tmp_path: Path) 
             async with live(good):
                 await up(good)
             for host, its_ca, synced, words in (
-                ("other.ward", ca, True, "TLS failed"),  # the certificate names somebody else
-                ("broker.ward", None, True, "TLS failed"),  # signed by nobody we know
-                ("broker.ward", None, False, "TLS failed while our clock is not set"),
+                ("other.ward", ca, True, f"TLS failed{OTHER}"),
+                ("broker.ward", None, True, f"TLS failed{NOBODY}"),
+                ("broker.ward", None, False, f"TLS failed{NOBODY} while our clock is not set"),
             ):
                 wall = lambda synced=synced: (time.time_ns(), synced)  # noqa: E731  # a table row's clock
                 bad = sink(broker.port, scheme="mqtts", host=host, resolve=here, ca=its_ca, wall=wall)
                 async with live(bad):
                     await eventually(lambda bad=bad, words=words: bad.stats.reason == words)
+
+    asyncio.run(run())
+
+
+def test_an_expired_certificate_is_named_and_nothing_is_sent(tmp_path: Path) -> None:
+    ca = str(certificates(tmp_path, ago="-3 days"))
+    listener = f"certfile {tmp_path / 'server.pem'}\nkeyfile {tmp_path / 'server.key'}"
+
+    async def here(name: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    async def run() -> None:
+        with mosquitto(tmp_path, listener=listener) as broker:
+            for synced, words in ((True, EXPIRED), (False, f"{EXPIRED} while our clock is not set")):
+                wall = lambda synced=synced: (time.time_ns(), synced)  # noqa: E731  # a table row's clock
+                one = sink(broker.port, scheme="mqtts", host="broker.ward", resolve=here, ca=ca, wall=wall)
+                async with live(one):
+                    await eventually(lambda one=one, words=words: one.stats.reason == f"TLS failed{words}")
+                    assert one.stats.connections == 0
 
     asyncio.run(run())
 
