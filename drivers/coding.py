@@ -7,7 +7,7 @@ flag; RANGE keeps the number. Scaling by 1/n divides by n: 3 / 10 prints as 0.3,
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,16 @@ def sample(point: ChannelPoint, words: tuple[int, ...], first: int) -> Sample:
     if KINDS[point.kind].is_contact:
         return Sample(point.kind, 1.0 - number if value.invert and not flag else number, flag)
     return Sample(point.kind, _calibrated(number, point.sensor), flag)
+
+
+def siblings(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The samples of one reply: an impossible value makes the others suspect (PAIR)."""
+    if not any(one.quality & Quality.RANGE for one in samples):
+        return tuple(samples)
+    return tuple(
+        one if one.quality & Quality.RANGE else Sample(one.kind, one.value, one.quality | Quality.PAIR)
+        for one in samples
+    )
 
 
 def _join(words: tuple[int, ...], value: Value) -> int:

@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Table = Literal["coil", "discrete", "input", "holding"]
+# "frame": the words of a UART sensor's report (drivers.uart); the others are Modbus's own
+Table = Literal["coil", "discrete", "input", "holding", "frame"]
 Type = Literal["u16", "i16", "u32", "i32", "f32", "bit"]
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 EndMeans = Literal["range", "bound", "no_echo", "sentinel"]
@@ -92,6 +93,18 @@ class Value(_Part):
         return first, max(last, self.address + self.words - 1)
 
 
+class Uart(_Part):
+    """A sensor that speaks frames of its own: `family` (drivers.families) and `words` of this model's report.
+
+    `ask` in hex replaces the family's question; "" = it talks by itself. `fixed`: words that a simulated one shows.
+    """
+
+    family: str
+    words: int = Field(ge=1, le=64)
+    ask: str | None = Field(default=None, pattern=r"^([0-9a-f]{2}( [0-9a-f]{2})*)?$")
+    fixed: dict[str, int] = Field(default_factory=dict)
+
+
 class Inputs(_Part):
     """Equal inputs of a module, input 1 at `address`."""
 
@@ -130,5 +143,6 @@ class Profile(_Part):
     link: Link = Field(default_factory=Link)
     value: tuple[Value, ...] = ()
     inputs: Inputs | None = None
+    uart: Uart | None = None
     setup: tuple[Setup, ...] = ()
     know: Know | None = None

@@ -3,7 +3,7 @@
 A profile is data: the shapes stand in `device_file`. Unknown keys are refused with a suggestion, all problems come at
 once, each with its dotted path and what to write instead. Nothing here knows a site, a port or a clock.
 
-Limits: Modbus only. `setup` and `know` are parsed and linted; nothing writes or compares them yet.
+Limits: `setup` and `know` are parsed and linted; nothing writes or compares them yet.
 """
 
 import difflib
@@ -23,9 +23,11 @@ from drivers.device_file import (
     Profile,
     Setup,
     Tcp,
+    Uart,
     UnitAt,
     Value,
 )
+from drivers.families import FAMILIES
 from models.problem import Problem
 from models.reading import DERIVED_ONLY, KINDS
 
@@ -80,6 +82,7 @@ def _lint(profile: Profile) -> Iterable[tuple[str, str, str]]:
             "shorter than reply_ms: late replies could be taken for new ones",
             "late_ms >= reply_ms",
         )
+    yield from _lint_uart(profile)
     if bool(profile.value) == (profile.inputs is not None):
         yield "value", "a device has either [[value]] or [inputs]", "one of the two"
     if (inputs := profile.inputs) is not None:
@@ -106,6 +109,40 @@ def _lint(profile: Profile) -> Iterable[tuple[str, str, str]]:
             yield f"{where}.address", f"{value.table} {value.address} already belongs to value.{j}", ""
         for key, what, instead in _lint_value(value, link):
             yield f"{where}.{key}", what, instead
+
+
+def _lint_uart(profile: Profile) -> Iterable[tuple[str, str, str]]:
+    uart = profile.uart
+    for i, value in enumerate(profile.value):
+        if (value.table == "frame") != (uart is not None):
+            instead = 'table = "frame"' if uart else "coil, discrete, input or holding"
+            yield (
+                f"value.{i}.table",
+                f"{value.table} does not go with {'a' if uart else 'no'} [uart]",
+                instead,
+            )
+        elif uart and value.extent[1] >= uart.words:
+            yield f"value.{i}.address", f"the report has words 0 to {uart.words - 1}", ""
+    if uart is None:
+        return
+    if uart.family not in FAMILIES:
+        yield (
+            "uart.family",
+            f"{uart.family} is not known",
+            _nearest(uart.family, FAMILIES) or ", ".join(FAMILIES),
+        )
+    for key in ("inputs", "know"):
+        if getattr(profile, key) is not None:
+            yield key, "is for Modbus devices", f"remove [{key}]"
+    if profile.setup:
+        yield "setup", "is for Modbus devices", "remove [[setup]]"
+    for word, content in uart.fixed.items():
+        if not word.isdigit() or int(word) >= uart.words or not 0 <= content <= 0xFFFF:
+            yield (
+                "uart.fixed",
+                f"{word} = {content} is no word of the report",
+                f"0 .. {uart.words - 1} = 0 .. 65535",
+            )
 
 
 def _same_place(values: Sequence[Value], i: int) -> int | None:
@@ -194,6 +231,7 @@ _KEYS_AT: Final[dict[tuple[str, ...], type[BaseModel]]] = {
     ("value",): Value,
     ("value", "unit_at"): UnitAt,
     ("inputs",): Inputs,
+    ("uart",): Uart,
     ("setup",): Setup,
     ("know",): Know,
 }

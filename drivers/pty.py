@@ -15,7 +15,7 @@ import tty
 from pathlib import Path
 from typing import Final
 
-from drivers.virtual import VirtualBus
+from drivers.virtual import VirtualWire
 
 _READ_BYTES: Final = 4096
 
@@ -23,7 +23,7 @@ _READ_BYTES: Final = 4096
 class PtyServer:
     """Serves one virtual bus at `link` while it is started. Needs a running loop."""
 
-    def __init__(self, bus: VirtualBus, link: Path) -> None:
+    def __init__(self, bus: VirtualWire, link: Path) -> None:
         self._bus = bus
         self._link = link
         self._near = -1

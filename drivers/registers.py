@@ -14,15 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from drivers import modbus
-from drivers.coding import ChannelPoint, World, put, raw_word, sample, told
+from drivers import modbus, reports
+from drivers.coding import ChannelPoint, World, put, raw_word, sample, siblings, told
 from drivers.device_file import BIT_TABLES, RAW_MAX, WORDS, Profile, Value
 from drivers.line import Request
 from drivers.profile import override
-from models.reading import Quality, Sample
+from models.reading import Sample
 from models.site import Sensor, Site
 
-__all__ = ["ChannelPoint", "Device", "World", "answer", "decode", "devices", "requests"]
+__all__ = ["ChannelPoint", "Device", "World", "answer", "decode", "devices", "every_s", "requests"]
 
 FUNCTION: Final = {
     "coil": modbus.READ_COILS,
@@ -86,6 +86,8 @@ def devices(site: Site, profiles: Mapping[str, Profile]) -> tuple[Device, ...]:
 def requests(device: Device) -> tuple[Request, ...]:
     """What must be asked for all channels, each with a resync read that no reply to another can answer."""
     link = device.profile.link
+    if device.profile.uart is not None:
+        return (reports.request(device.unit, device.profile, device.channels),)
     blocks = _blocks(device)
     taken = {_shape(FUNCTION[block.table], block.count) for block in blocks}
     return tuple(
@@ -103,17 +105,20 @@ def requests(device: Device) -> tuple[Request, ...]:
     )
 
 
+def every_s(device: Device) -> float:
+    """About how often the device reports by itself; 0.0 = it is asked."""
+    return reports.every_s(device.profile) if device.profile.uart is not None else 0.0
+
+
 def decode(device: Device, request: Request, reply: bytes) -> tuple[Sample, ...]:
     """The samples of a checked reply, aligned with `request.channels`. NaN always has a flag."""
+    if device.profile.uart is not None:
+        return reports.decode(device.profile, device.channels, reply)
     _, function, first, count = modbus.parse_read(request.tx)
     words = _words(function, count, modbus.reply_data(reply))
-    samples = [sample(point, words, first) for point in device.channels if point.name in request.channels]
-    if any(s.quality & Quality.RANGE for s in samples):
-        samples = [
-            s if s.quality & Quality.RANGE else Sample(s.kind, s.value, s.quality | Quality.PAIR)
-            for s in samples
-        ]
-    return tuple(samples)
+    return siblings(
+        [sample(point, words, first) for point in device.channels if point.name in request.channels]
+    )
 
 
 def answer(device: Device, tx: bytes, world: World) -> bytes | None:

@@ -21,19 +21,20 @@ one waits for the first. Randomness is a passed generator.
 """
 
 import asyncio
-import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from drivers.faults import pieces, spoil
 from drivers.modbus import FRAME_BYTES_MAX, char_s, has_valid_crc, silence_s
+from drivers.plug import Plug
 from drivers.port import PortError
 from drivers.registers import Device, answer
 from drivers.stage import Stage
 from drivers.virtual_events import BusStats, Event, count, told_channels
+from drivers.virtual_uart import VirtualSensor
 from models.reading import CONTACTS
 from models.site import Bus
 
@@ -75,36 +76,32 @@ class VirtualBus:
         self._observe = observe
         self._deliver: Callable[[bytes], None] | None = None
         self._plugged: Callable[[bool], None] = lambda _is_plugged: None
-        self._is_plugged = True
         self._frame = bytearray()
         self._frame_fault = ""
         self._frame_end_s = 0.0
         self._frame_timer: asyncio.TimerHandle | None = None
-        self._plug_timer: asyncio.TimerHandle | None = None
         self._replies: set[asyncio.TimerHandle] = set()
         self._sending_until_s = -1.0
         self._free_s = -1.0
         self._last_reply = b""
         self._contacts: dict[str, float] = {}
-        stage.watch(self._follow_plug)
+        self._plug = Plug(bus.id, stage, self._plug_changed)
 
     @property
     def is_plugged(self) -> bool:
         """Whether the port is there now."""
-        return "unplug" not in self._stage.faults(self.id)
+        return self._plug.is_in
 
     def attach(self, deliver: Callable[[bytes], None], plugged: Callable[[bool], None]) -> None:
         """Connects the other end: `deliver` gets what is on the wire, `plugged` each change of the plug."""
         self._deliver, self._plugged = deliver, plugged
-        self._is_plugged = self.is_plugged
-        self._follow_plug()
+        self._plug.start()
 
     def detach(self) -> None:
         """Nobody is at the other end; what is on the wire is lost. Idempotent."""
         self._deliver = None
+        self._plug.stop()
         self._hush()
-        if self._plug_timer:
-            self._plug_timer.cancel()
 
     def receive(self, data: bytes) -> None:
         """Bytes of the other end, which is attached, begin to arrive now."""
@@ -230,29 +227,49 @@ class VirtualBus:
         self._frame.clear()
         self._sending_until_s = -1.0
 
-    def _follow_plug(self, reached_t_s: float = 0.0) -> None:
-        """Compares the plug with the plan and waits for its next edge (reached when its timer fires)."""
-        if self._plug_timer:
-            self._plug_timer.cancel()
-        if self._deliver is None:
-            return
-        t_s = max(self._stage.t_s(), reached_t_s)
-        edge_t_s = self._stage.world.next_change_s(self.id, "unplug", t_s)
-        if edge_t_s is not None and self._stage.at_s(edge_t_s) != math.inf:
-            self._plug_timer = asyncio.get_running_loop().call_at(
-                self._stage.at_s(edge_t_s), self._follow_plug, edge_t_s
-            )
-        is_plugged = "unplug" not in self._stage.world.faults(self.id, t_s)
-        if is_plugged != self._is_plugged:
-            self._is_plugged = is_plugged
-            self._hush()
-            self._plugged(is_plugged)
+    def _plug_changed(self, is_in: bool) -> None:
+        self._hush()
+        self._plugged(is_in)
+
+
+class VirtualWire(Protocol):
+    """What stands behind a port: a bus of devices, or one UART sensor (`drivers.virtual_uart`)."""
+
+    id: str
+    stats: BusStats
+
+    @property
+    def is_plugged(self) -> bool:
+        """Whether the port is there now."""
+
+    def attach(self, deliver: Callable[[bytes], None], plugged: Callable[[bool], None]) -> None:
+        """Connect the other end."""
+
+    def detach(self) -> None:
+        """Nobody is at the other end."""
+
+    def receive(self, data: bytes) -> None:
+        """Bytes of the other end."""
+
+
+def virtual_wire(
+    bus: Bus,
+    devices: Iterable[Device],
+    stage: Stage,
+    rng: random.Random,
+    observe: Callable[[Event], None] = lambda _event: None,
+) -> VirtualWire:
+    """The virtual devices of a bus, whichever sort they are."""
+    mine = [device for device in devices if device.bus == bus.id]
+    if mine and mine[0].profile.uart is not None:
+        return VirtualSensor(bus, mine[0], stage, rng, observe)
+    return VirtualBus(bus, mine, stage, rng, observe)
 
 
 class MemoryPort:
     """A `drivers.port.Port` onto a virtual bus in the same loop."""
 
-    def __init__(self, bus: VirtualBus) -> None:
+    def __init__(self, bus: VirtualWire) -> None:
         self._bus = bus
         self._is_open = False
 

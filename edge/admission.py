@@ -53,7 +53,7 @@ def share(bus: Bus, devices: Iterable[Device]) -> float:
     character_s, silence_s = modbus.char_s(bus.baud, bus.framing), modbus.silence_s(bus.baud, bus.framing)
     total = 0.0
     for device in devices:
-        if device.bus != bus.id or device.period_s == "max":
+        if device.bus != bus.id or device.period_s == "max" or device.profile.uart is not None:
             continue
         for request in registers.requests(device):
             exchange_s = (len(request.tx) + request.expected) * character_s + 2 * silence_s

@@ -38,6 +38,7 @@ def problems(tables: Tables, profiles: Mapping[str, Profile], broken: Sequence[s
     found += _addresses(rows, profiles)
     found += _alarms(tables, profiles)
     found += _links(rows, profiles, buses)
+    found += _alone(rows, profiles, buses)
     return list(dict.fromkeys(found))
 
 
@@ -82,11 +83,11 @@ def _sensor(row: Row[Sensor], profile: Profile, bus: Row[Bus] | None) -> Iterato
     if sensor.mount_height_m is not None and "distance_m" not in kinds(sensor, profile):
         what = f"has no effect: {sensor.device} gives no distance"
         yield Problem(f"{path}.mount_height_m", what, "remove mount_height_m", is_notice=True)
-    if sensor.unit is None:
+    if sensor.unit is None and profile.uart is None:
         what = f"is taken from the device file: {profile.link.unit}"
         instead = f"write unit = {profile.link.unit}, so that it can be compared with the switches"
         yield Problem(f"{path}.unit", what, instead, is_notice=True)
-    if bus is not None and bus.item.framing.startswith("7"):
+    if bus is not None and bus.item.framing.startswith("7") and profile.uart is None:
         what = f"is {bus.item.framing}: Modbus RTU needs 8 data bits"
         yield Problem(f"{bus.path}.framing", what, f'write framing = "{profile.link.framing}"')
 
@@ -119,6 +120,28 @@ def _addresses(rows: Sequence[Row[Sensor]], profiles: Mapping[str, Profile]) -> 
         for row in rows
     ]
     return list(site_sensors.addresses(filled))
+
+
+def _alone(
+    rows: Sequence[Row[Sensor]], profiles: Mapping[str, Profile], buses: Mapping[str, Row[Bus]]
+) -> Iterator[Problem]:
+    """A sensor that speaks frames of its own shares its line with nobody, and its line is no Modbus TCP endpoint."""
+    first: dict[str, Row[Sensor]] = {}
+    for row in rows:
+        profile = profiles.get(row.item.device)
+        bus = buses.get(row.item.bus or "")
+        if profile is None or bus is None:
+            continue
+        before = first.setdefault(bus.item.id, row)
+        pair = (before.item.device, row.item.device)
+        is_uart = any(profiles[name].uart is not None for name in pair if name in profiles)
+        is_same = pair[0] == pair[1] and (before.item.unit or 0) == (row.item.unit or 0)
+        if is_uart and before is not row and not is_same:
+            what = f"is on {bus.path} with {before.item.id}, but a UART sensor is alone on its line"
+            yield Problem(f"{row.path}.bus", what, "give it a [[bus]] of its own")
+        if profile.uart is not None and bus.item.port.startswith("tcp:"):
+            what = "is Modbus TCP, which a UART sensor does not speak"
+            yield Problem(f"{bus.path}.port", what, "rtu-tcp:HOST:PORT hands the bytes of a serial server on")
 
 
 def _alarms(tables: Tables, profiles: Mapping[str, Profile]) -> Iterator[Problem]:

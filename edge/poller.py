@@ -18,6 +18,7 @@ from drivers import registers
 from drivers.line import DeviceException, Line, LineStats, Request, WireError
 from drivers.port import Port, PortError
 from drivers.registers import Device
+from drivers.stream import StreamLine
 from drivers.tcp_line import TcpLine
 from edge.clock import Clock
 from edge.schedule import Schedule, Turn
@@ -42,7 +43,7 @@ class BusState:
 
 
 class Wire(Protocol):
-    """What a poller asks on: a serial line, or a Modbus TCP endpoint."""
+    """What a poller asks on: a serial line, a Modbus TCP endpoint, or the line of one UART sensor."""
 
     stats: LineStats
 
@@ -80,10 +81,9 @@ class Poller:
     ) -> None:
         self.bus = bus
         self.state = BusState()
-        is_tcp = bus.port.startswith("tcp:")
-        self.line: Wire = TcpLine(open_port(bus)) if is_tcp else Line(open_port(bus), bus.baud, bus.framing)
-        self.stats = self.line.stats
         self.devices = tuple(devices)
+        self.line = _wire(bus, self.devices, open_port(bus))
+        self.stats = self.line.stats
         self._index = channel_index
         self._clock = clock
         self._rng = rng
@@ -94,6 +94,8 @@ class Poller:
         for device in self.devices:
             is_life_safety = any(sensor.id in life_safety for sensor in device.sensors)
             period_s = 0.0 if device.period_s == "max" else float(device.period_s)
+            if registers.every_s(device) > period_s / 2:
+                period_s = 0.0  # it talks about as often as it is wanted: take each report as it comes
             for request in registers.requests(device):
                 turns.append(Turn(device.unit, len(self._asked), period_s, is_life_safety))
                 self._asked.append((device, request))
@@ -217,3 +219,9 @@ class Poller:
             return
         self.state.is_up, self.state.reason = is_up, reason
         self._bus_is(is_up, reason)
+
+
+def _wire(bus: Bus, devices: Sequence[Device], port: Port) -> Wire:
+    if devices and devices[0].profile.uart is not None:
+        return StreamLine(port, devices[0].profile, bus.baud, bus.framing)
+    return TcpLine(port) if bus.port.startswith("tcp:") else Line(port, bus.baud, bus.framing)

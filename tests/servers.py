@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientError, ClientSession, web
 
 START_S = 15.0
 
@@ -185,11 +185,15 @@ async def v2_path(server: Influxd) -> AsyncIterator[str]:
     async def write(request: web.Request) -> web.StreamResponse:
         words = {"db": request.query["bucket"], "precision": precisions[request.query["precision"]]}
         headers = {k: v for k, v in request.headers.items() if k.lower() == "content-encoding"}
-        async with session.post(
-            f"http://127.0.0.1:{server.port}/write", params=words, data=await request.read(), headers=headers
-        ) as answer:
-            body = await answer.read()
-            return web.Response(status=answer.status, body=body, content_type="application/json")
+        target = f"http://127.0.0.1:{server.port}/write"
+        try:
+            async with session.post(
+                target, params=words, data=await request.read(), headers=headers
+            ) as answer:
+                body = await answer.read()
+                return web.Response(status=answer.status, body=body, content_type="application/json")
+        except ClientError:  # the database is away: so is what stands before it
+            return web.Response(status=503, text='{"code":"unavailable","message":"away"}')
 
     session = ClientSession(auto_decompress=False)
     app = web.Application(client_max_size=50_000_000)

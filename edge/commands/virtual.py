@@ -97,7 +97,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 async def _serve(config: "Config", world: "World", folder: Path, log: TextIO | None, until_eof: bool) -> int:
     from drivers.pty import PtyServer
     from drivers.stage import Stage
-    from drivers.virtual import VirtualBus
+    from drivers.virtual import virtual_wire
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -115,7 +115,7 @@ async def _serve(config: "Config", world: "World", folder: Path, log: TextIO | N
     servers = []
     for bus in config.site.bus:
         if bus.port.startswith(_SCHEME):
-            engine = VirtualBus(bus, config.devices, stage, random.Random(bus.id), _writer(log))
+            engine = virtual_wire(bus, config.devices, stage, random.Random(bus.id), _writer(log))
             servers.append(PtyServer(engine, folder / bus.port.removeprefix(_SCHEME)))
     try:
         for server in servers:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from drivers.stage import Stage
-from drivers.virtual import MemoryPort, VirtualBus
+from drivers.virtual import MemoryPort, virtual_wire
 from drivers.world import World
 from edge.config import Config
 from edge.service import Outside, Service
@@ -92,7 +92,7 @@ class Ward:
         self.phones = [Phone(one.id) for one in config.site.notifier]
         self.servers = [Server(one.id) for one in config.site.sink]
         self.buses = {
-            bus.id: VirtualBus(bus, config.devices, self.stage, self.rng) for bus in config.site.bus
+            bus.id: virtual_wire(bus, config.devices, self.stage, self.rng) for bus in config.site.bus
         }
         self.service: Service | None = None
         self._state = state

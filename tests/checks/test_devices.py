@@ -1,5 +1,7 @@
 """What every device of the library must do: found by listing the files, so a new one cannot be forgotten.
 
+UART sensors are at the end: their frames are cut from a stream and nobody asks most of them.
+
 A device is `drivers/devices/NAME.toml`, its proof `tests/captures/NAME.toml`: exchanges with what they mean, and
 `origin`: captured (a device sent these bytes), document (printed by the maker) or computed (from its table).
 """
@@ -13,17 +15,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers import modbus, registers
+from drivers import modbus, registers, reports
 from drivers.profile import Profile, parse
 from drivers.registers import Device
+from drivers.uart import FRAME_BYTES_MAX, Cutter
 from models.reading import Quality
 from models.site import Bus, Gateway, Place, Sensor, Site, Ward
 
 PROFILES = {path.stem: path for path in (Path(registers.__file__).parent / "devices").glob("*.toml")}
 CAPTURES = {path.stem: path for path in (Path(__file__).parents[1] / "captures").glob("*.toml")}
+TEXT = {"hydreon", "maxbotix-cm", "maxbotix-mm"}  # families whose frames have no check sum
 ORIGINS = {"captured": {"captured"}, "document": {"document", "computed"}, "unproven": {"computed"}}
 
-each = pytest.mark.parametrize("name", sorted(PROFILES))
+
+def _is_uart(path: Path) -> bool:
+    return "uart" in tomllib.loads(path.read_text())
+
+
+every = pytest.mark.parametrize("name", sorted(PROFILES))
+each = pytest.mark.parametrize("name", sorted(n for n, path in PROFILES.items() if not _is_uart(path)))
+each_uart = pytest.mark.parametrize("name", sorted(n for n, path in PROFILES.items() if _is_uart(path)))
 
 
 def profile_of(name: str) -> Profile:
@@ -73,7 +84,7 @@ def test_every_device_has_a_capture_and_every_capture_a_device() -> None:
     assert PROFILES.keys() == CAPTURES.keys()
 
 
-@each
+@every
 def test_the_profile_has_no_problem_and_says_where_it_comes_from(name: str) -> None:
     profile = profile_of(name)
     assert profile.source
@@ -149,3 +160,105 @@ def test_the_channels_keep_their_order_and_are_each_asked_once(name: str) -> Non
     assert sorted(asked) == sorted(point.name for point in device.channels)
     for request in registers.requests(device):
         assert list(request.channels) == [p.name for p in device.channels if p.name in request.channels]
+
+
+# UART
+
+
+def reports_of(name: str) -> list[tuple[Device, bytes, dict[str, float]]]:
+    """Each captured report with what it means."""
+    device = device_of(name, 1)
+    rows = capture_of(name)["exchange"]
+    return [(device, bytes.fromhex(row["reply"]), row["expect"]) for row in rows]
+
+
+def cut(name: str, *chunks: bytes) -> list[bytes]:
+    cutter = Cutter(reports.family(profile_of(name)).cut)
+    return [frame for chunk in chunks for frame in cutter.feed(chunk)]
+
+
+def values(device: Device, frame: bytes) -> dict[str, float]:
+    (request,) = registers.requests(device)
+    return {one.kind: one.value for one in registers.decode(device, request, frame)}
+
+
+@each_uart
+def test_a_captured_report_is_asked_for_and_decodes_to_what_it_means(name: str) -> None:
+    for row, (device, frame, expect) in zip(capture_of(name)["exchange"], reports_of(name), strict=True):
+        (request,) = registers.requests(device)
+        assert request.tx == bytes.fromhex(row["request"])
+        assert cut(name, frame) == [frame]
+        samples = registers.decode(device, request, frame)
+        assert {s.kind: s.value for s in samples} == expect
+        assert [s.quality for s in samples] == [0] * len(samples)
+
+
+@each_uart
+def test_a_report_is_found_split_behind_garbage_merged_and_after_old_bytes(name: str) -> None:
+    for device, frame, expect in reports_of(name):
+        for n in range(1, len(frame)):
+            assert cut(name, frame[:n], frame[n:]) == [frame]
+        assert cut(name, *(frame[i : i + 1] for i in range(len(frame)))) == [frame]
+        assert cut(name, frame + frame) == [frame, frame]
+        for before in (frame[1:], frame[:-1], frame[:2], b"\xff\x00\x13\x0d\x0a"):
+            found = [f for f in cut(name, before, frame, frame) if reports.words_of(device.profile, f)]
+            assert found
+            assert values(device, found[-1]) == expect
+
+
+@each_uart
+def test_a_flipped_bit_is_no_report_unless_the_sensor_has_no_check_sum(name: str) -> None:
+    has_sum = profile_of(name).uart.family not in TEXT  # type: ignore[union-attr]  # it is a UART sensor
+    for device, frame, _ in reports_of(name):
+        for i in range(8 * len(frame)):
+            broken = bytearray(frame)
+            broken[i // 8] ^= 1 << i % 8
+            found = [f for f in cut(name, bytes(broken)) if reports.words_of(device.profile, f)]
+            assert not (has_sum and found), bytes(broken).hex(" ")
+
+
+@each_uart
+def test_the_simulated_sensor_makes_the_report_that_means_the_same(name: str) -> None:
+    for device, frame, expect in reports_of(name):
+        truth = {f"s/{kind}": value for kind, value in expect.items()}
+        made = reports.report(device.profile, device.channels, in_channels(truth))
+        assert cut(name, made) == [made]
+        assert values(device, made) == expect
+        family = reports.family(device.profile)
+        words = family.words_of(frame)
+        assert words is not None
+        assert family.words_of(family.frame_of(words)) == words
+
+
+@each_uart
+def test_a_simulated_sensor_in_an_unknown_world_reports_and_never_out_of_its_range(name: str) -> None:
+    device = device_of(name, 1)
+    made = reports.report(device.profile, device.channels, lambda s, k: None)
+    (request,) = registers.requests(device)
+    assert cut(name, made) == [made]
+    assert not any(
+        s.quality & (Quality.RANGE | Quality.PAIR) for s in registers.decode(device, request, made)
+    )
+
+
+@each_uart
+@settings(max_examples=200)
+@given(chunks=st.lists(st.binary(max_size=80), max_size=8), has_start=st.booleans())
+def test_any_bytes_end_in_reports_or_garbage_and_are_all_counted(
+    name: str, chunks: list[bytes], has_start: bool
+) -> None:
+    device = device_of(name, 1)
+    cutter = Cutter(reports.family(device.profile).cut)
+    _, capture, _ = reports_of(name)[0]
+    given_bytes = used = 0
+    for chunk in chunks:
+        data = capture[:3] + chunk if has_start else chunk
+        given_bytes += len(data)
+        for frame in cutter.feed(data):
+            used += len(frame)
+            assert len(frame) <= FRAME_BYTES_MAX
+            if reports.words_of(device.profile, frame) is not None:
+                for value in registers.decode(device, registers.requests(device)[0], frame):
+                    assert value.quality or not math.isnan(value.value)
+    cutter.clear()
+    assert used + cutter.garbage >= given_bytes  # a flag may end one frame and begin the next
