@@ -130,6 +130,7 @@ class Line:
         self._last_byte_s = -math.inf
         self._lost: str | None = "not open"
         self._is_busy = False
+        self.heard = b""  # what came to the last question, for people who look
         self._asked = b""
         self._waiter: asyncio.Future[bytes | None] | None = None
 
@@ -204,6 +205,7 @@ class Line:
             self._waiter = None
             now_s = self._loop.time()
             self.stats.busy_s += now_s - start_s
+            self.heard = frame or bytes(self._received)
             if frame is None:
                 unit.owe(owed, max(now_s, deadline_s), is_resync_lost=request is not owed)
         if frame is None:

@@ -22,7 +22,7 @@ from drivers.profile import override
 from models.reading import Sample
 from models.site import Sensor, Site
 
-__all__ = ["ChannelPoint", "Device", "World", "answer", "decode", "devices", "every_s", "requests"]
+__all__ = ["ChannelPoint", "Device", "World", "answer", "decode", "devices", "every_s", "requests", "words"]
 
 FUNCTION: Final = {
     "coil": modbus.READ_COILS,
@@ -115,9 +115,9 @@ def decode(device: Device, request: Request, reply: bytes) -> tuple[Sample, ...]
     if device.profile.uart is not None:
         return reports.decode(device.profile, device.channels, reply)
     _, function, first, count = modbus.parse_read(request.tx)
-    words = _words(function, count, modbus.reply_data(reply))
+    content = words(function, count, modbus.reply_data(reply))
     return siblings(
-        [sample(point, words, first) for point in device.channels if point.name in request.channels]
+        [sample(point, content, first) for point in device.channels if point.name in request.channels]
     )
 
 
@@ -216,7 +216,8 @@ def _resync(unit: int, block: _Block, taken: set[tuple[int, int]]) -> bytes:
     return modbus.read_request(unit, function, min(block.first, 0x10000 - count), count)
 
 
-def _words(function: int, count: int, data: bytes) -> tuple[int, ...]:
+def words(function: int, count: int, data: bytes) -> tuple[int, ...]:
+    """The registers (or bits) in the data of a reply."""
     if function in modbus.BIT_READS:
         return tuple(data[i >> 3] >> (i & 7) & 1 for i in range(count))
     return struct.unpack(f">{count}H", data)

@@ -20,6 +20,7 @@ from drivers.port import READ_BYTES_MAX, Port, PortError
 from drivers.uart import Cutter
 
 BEGIN_PAUSE_S = 0.1
+HEARD_BYTES_MAX = 256
 BUSY = 6  # "no new data" in Modbus's words: it lives, it has no value, it is asked again soon
 
 
@@ -28,6 +29,7 @@ class StreamLine:
 
     def __init__(self, port: Port, profile: Profile, baud: int, framing: str) -> None:
         self.stats = LineStats()
+        self.heard = b""  # what came since the last question, for people who look
         self._port = port
         self._profile = profile
         self._char_s = modbus.char_s(baud, framing)
@@ -69,6 +71,7 @@ class StreamLine:
         if self._lost is not None:
             raise PortError(self._lost)
         self.stats.exchanges += 1
+        self.heard = b""
         if request.tx:
             self._cutter.clear()
         start_s, garbage, self._foreign = self._loop.time(), self._garbage(), 0
@@ -92,6 +95,7 @@ class StreamLine:
             self.stats.exceptions += 1
             raise DeviceException(BUSY)
         self.stats.replies += 1
+        self.heard = frame
         return frame
 
     async def _begin(self) -> None:
@@ -119,6 +123,7 @@ class StreamLine:
         return self._cutter.garbage
 
     def _on_bytes(self, data: bytes) -> None:
+        self.heard = (self.heard + data)[-HEARD_BYTES_MAX:]
         if len(data) >= READ_BYTES_MAX:
             self._cutter.garbage += len(data)
             self._cutter.clear()

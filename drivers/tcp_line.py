@@ -36,6 +36,7 @@ class TcpLine:
 
     def __init__(self, port: Port) -> None:
         self.stats = LineStats()
+        self.heard = b""  # what came to the last question, for people who look
         self._port = port
         self._received = bytearray()
         self._asked: dict[int, _Asked] = {}
@@ -76,7 +77,8 @@ class TcpLine:
         timer = self._loop.call_at(start_s + request.timeout_ms / 1e3, self._ran_out, number)
         try:
             self._port.write(mbap.wrap(number, request.tx))
-            frame = await asked.reply
+            self.heard = b""
+            self.heard = frame = await asked.reply
         except ReplyTimeout:
             self._is_deaf()
             raise

@@ -33,6 +33,24 @@ STILL_WORKING: Final = frozenset({5, 6})  # Modbus exceptions "acknowledge" and 
 
 
 @dataclass(slots=True)
+class Seen:
+    """What became of one question the last time, for people who look. `why`: "" = it was answered."""
+
+    device: Device
+    request: Request
+    heard: bytes = b""
+    why: str = "not asked yet"
+    at_s: float = 0.0  # loop seconds
+    good_n: int = 0
+    bad_n: int = 0  # since the last answer
+
+    def note(self, heard: bytes, why: str, at_s: float) -> None:
+        """An exchange ended."""
+        self.heard, self.why, self.at_s = heard, why, at_s
+        self.good_n, self.bad_n = (self.good_n, self.bad_n + 1) if why else (self.good_n + 1, 0)
+
+
+@dataclass(slots=True)
 class BusState:
     """What the screen and the metrics may say about a bus."""
 
@@ -46,6 +64,7 @@ class Wire(Protocol):
     """What a poller asks on: a serial line, a Modbus TCP endpoint, or the line of one UART sensor."""
 
     stats: LineStats
+    heard: bytes
 
     async def open(self) -> None:
         """Raises PortError."""
@@ -89,7 +108,7 @@ class Poller:
         self._rng = rng
         self._handle = handle
         self._bus_is = bus_is
-        self._asked: list[tuple[Device, Request]] = []
+        self.seen: list[Seen] = []
         turns: list[Turn] = []
         for device in self.devices:
             is_life_safety = any(sensor.id in life_safety for sensor in device.sensors)
@@ -97,8 +116,8 @@ class Poller:
             if registers.every_s(device) > period_s / 2:
                 period_s = 0.0  # it talks about as often as it is wanted: take each report as it comes
             for request in registers.requests(device):
-                turns.append(Turn(device.unit, len(self._asked), period_s, is_life_safety))
-                self._asked.append((device, request))
+                turns.append(Turn(device.unit, len(self.seen), period_s, is_life_safety))
+                self.seen.append(Seen(device, request))
         self.schedule = Schedule(turns, 0.0)
 
     async def run(self) -> None:
@@ -146,13 +165,15 @@ class Poller:
                 now.is_asked = False
 
     async def _ask(self, turn: Turn) -> None:
-        device, request = self._asked[turn.index]
+        seen = self.seen[turn.index]
+        device, request = seen.device, seen.request
         loop = asyncio.get_running_loop()
         was_silent = turn.is_silent
         try:
             reply = await self.line.exchange(request)
             samples = self._decode(device, request, reply)
         except DeviceException as error:
+            seen.note(self.line.heard, str(error), loop.time())
             if error.code in STILL_WORKING:
                 self.schedule.busy(turn, loop.time())
                 self._is_up()
@@ -160,12 +181,14 @@ class Poller:
             self._failed(request)
             self.schedule.answered(turn, loop.time())  # it lives; it refuses this question
         except WireError as error:
+            seen.note(self.line.heard, str(error), loop.time())
             self._failed(request)
             self.schedule.silent(turn, loop.time())
             if turn.is_silent and not was_silent:
                 log.warning("device_silent bus=%s unit=%d reason=%s", self.bus.id, turn.unit, error)
                 self._all_silent()
         else:
+            seen.note(reply, "", loop.time())
             self._handle(self._batch(request, samples))
             self.schedule.answered(turn, loop.time())
             self._is_up()
@@ -203,8 +226,9 @@ class Poller:
     def _is_down(self, reason: str) -> None:
         self.state.failed_n += 1
         self._tell(False, reason)
-        for _, request in self._asked:
-            self._failed(request)
+        for seen in self.seen:
+            seen.why = reason
+            self._failed(seen.request)
 
     def _tell(self, is_up: bool, reason: str) -> None:
         if is_up != self.state.is_up:

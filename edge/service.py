@@ -13,18 +13,16 @@ ends at descriptor 1,024; a gateway has a few dozen.
 
 import asyncio
 import base64
-import json
 import logging
 import random
 import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from drivers.port import Port
-from edge import machine, plan, spool_status
+from edge import about, plan, probe, spool_status
 from edge.clock import Clock
 from edge.config import Config
 from edge.control import Control, ControlError, listen_path
@@ -241,25 +239,10 @@ class Service:
         )
 
     def _gateway_row(self) -> dict[str, Value]:
-        pending = sum(one.pending for one in self.store.stats.counts.values())
-        return {
-            "spool_points": pending,
-            "bus_load": max(self.status.loads().values(), default=0.0),
-            "clock_synced": self.outside.clock.wall().synced,
-            "disk_free_mb": machine.disk_free_mb(self._state),
-            "temperature_c": machine.temperature_c(),
-            "version": version("wardwatch"),
-        }
+        return about.gateway_row(self.store.stats, self.status.loads(), self.outside.clock, self._state)
 
     def _status_payload(self, state: str) -> bytes:
-        words: dict[str, Any] = {"v": 1, "state": state, "boot": self.outside.clock.boot[:4]}
-        if state == "online":
-            words |= {
-                "config": self.config.fingerprint,
-                "version": version("wardwatch"),
-                "since": self._since,
-            }
-        return json.dumps(words, separators=(",", ":")).encode()
+        return about.status_payload(state, self.config, self.outside.clock, self._since)
 
     def _signed(self, payload: bytes) -> dict[str, Any]:
         """A signed command from a broker. Raises Rejected."""
@@ -305,6 +288,8 @@ class Service:
             return self.status.snapshot()
         if request.get("do") == "spool":
             return spool_status.status(self.store.stats, self.outside.clock.site_ns())
+        if request.get("do") == "probe":
+            return probe.answer(self.pollers, str(request.get("sensor")), asyncio.get_running_loop().time())
         return self.dispatch.act(request, user, "local")
 
     async def _ticks(self) -> None:
