@@ -40,7 +40,7 @@ class ChannelPoint:
 def sample(point: ChannelPoint, words: tuple[int, ...], first: int) -> Sample:
     """The sample of one channel from the words of its reply; `first` is the address of `words[0]`."""
     value = point.value
-    raw = _join(words[value.address - first :][: value.words], value)
+    raw = join(words[value.address - first :][: value.words], value)
     flag = _silent(raw, value)
     if flag:
         return Sample(point.kind, math.nan, flag)
@@ -63,7 +63,7 @@ def siblings(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     )
 
 
-def _join(words: tuple[int, ...], value: Value) -> int:
+def join(words: tuple[int, ...], value: Value) -> int:
     """The raw word, unsigned, its bytes put in order, masked and shifted down."""
     data = _ordered(b"".join(word.to_bytes(2, "big") for word in words), value.order)
     raw = words[0] if value.type == "bit" else int.from_bytes(data, "big")

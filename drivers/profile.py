@@ -2,8 +2,6 @@
 
 A profile is data: the shapes stand in `device_file`. Unknown keys are refused with a suggestion, all problems come at
 once, each with its dotted path and what to write instead. Nothing here knows a site, a port or a clock.
-
-Limits: `setup` and `know` are parsed and linted; nothing writes or compares them yet.
 """
 
 import difflib

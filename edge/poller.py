@@ -12,16 +12,18 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from drivers import registers
-from drivers.line import DeviceException, Line, LineStats, Request, WireError
+from drivers.line import DeviceException, Line, Request, WireError
 from drivers.port import Port, PortError
 from drivers.registers import Device
 from drivers.stream import StreamLine
 from drivers.tcp_line import TcpLine
 from edge.clock import Clock
+from edge.roll_call import RollCall
 from edge.schedule import Schedule, Turn
+from edge.wire import Wire
 from models.reading import Batch, Quality, Sample, make_batch
 from models.site import Bus
 
@@ -60,29 +62,11 @@ class BusState:
     failed_n: int = 0
 
 
-class Wire(Protocol):
-    """What a poller asks on: a serial line, a Modbus TCP endpoint, or the line of one UART sensor."""
-
-    stats: LineStats
-    heard: bytes
-
-    async def open(self) -> None:
-        """Raises PortError."""
-
-    def close(self) -> None:
-        """May be called again."""
-
-    def ready_in_s(self, unit: int) -> float:
-        """Seconds for which the unit must be left alone."""
-
-    async def exchange(self, request: Request) -> bytes:
-        """The checked reply. Raises WireError, PortError."""
-
-
 class Poller:
     """The task of one bus.
 
     `handle(batch)` is called with each reply and each failure; `bus_is(up, reason)` when the bus's state changes.
+    `elsewhere`: devices of the site's other serial wires.
     """
 
     def __init__(
@@ -97,12 +81,14 @@ class Poller:
         rng: random.Random,
         handle: Callable[[Batch], None],
         bus_is: Callable[[bool, str], None],
+        elsewhere: Sequence[Device] = (),
     ) -> None:
         self.bus = bus
         self.state = BusState()
         self.devices = tuple(devices)
         self.line = _wire(bus, self.devices, open_port(bus))
         self.stats = self.line.stats
+        self.roll_call = RollCall(bus.id, self.line, self.devices, elsewhere)
         self._index = channel_index
         self._clock = clock
         self._rng = rng
@@ -137,6 +123,10 @@ class Poller:
             pause_s = min(pause_s * 2, REOPEN_S[1])
 
     async def _poll(self) -> None:
+        self.roll_call.begin()
+        wrong = await self.roll_call.wrong_wire()
+        if wrong is not None:
+            raise PortError(wrong)
         now_s = asyncio.get_running_loop().time()
         for turn in self.schedule.turns:
             turn.due_s, turn.silent_n = now_s, 0
@@ -170,6 +160,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         was_silent = turn.is_silent
         try:
+            await self.roll_call.admit(device)
             reply = await self.line.exchange(request)
             samples = self._decode(device, request, reply)
         except DeviceException as error:
@@ -184,6 +175,8 @@ class Poller:
             seen.note(self.line.heard, str(error), loop.time())
             self._failed(request)
             self.schedule.silent(turn, loop.time())
+            if turn.is_silent:
+                self.roll_call.forget(device)
             if turn.is_silent and not was_silent:
                 log.warning("device_silent bus=%s unit=%d reason=%s", self.bus.id, turn.unit, error)
                 self._all_silent()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from drivers.port import Port
+from drivers.registers import Device
 from edge import about, plan, probe, spool_status
 from edge.clock import Clock
 from edge.config import Config
@@ -269,7 +270,16 @@ class Service:
             rng=self.outside.rng,
             handle=self._batch,
             bus_is=bus_is,
+            elsewhere=self._elsewhere(bus),
         )
+
+    def _elsewhere(self, bus: Bus) -> list[Device]:
+        """The Modbus devices of the other wires whose adapter could be taken for this one's."""
+        buses = {device.bus for device in self.config.devices if device.profile.uart is None}
+        wires = {one.id for one in self.config.site.bus if one.is_wire} & buses
+        if bus.id not in wires:
+            return []
+        return [one for one in self.config.devices if one.bus in wires and one.bus != bus.id]
 
     def _batch(self, batch: Batch) -> None:
         if not self._has_read and not (batch.quality & BAD).any():

@@ -117,6 +117,11 @@ class Status:
             for alarm in self._core.alarms.values()
             if self._plan.specs[alarm.id].hazard is Hazard.TROUBLE and is_raised(alarm)
         ]
+        reasons += [
+            f"bus {poller.bus.id}: {text}"
+            for poller in self._pollers
+            for text in poller.roll_call.findings.values()
+        ]
         reasons += self.notes
         if self._recorder.damaged:
             reasons.append(f"incidents.db was damaged: {self._recorder.damaged}")

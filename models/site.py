@@ -94,6 +94,11 @@ class Bus(_Table):
     framing: Annotated[str, _checked(site_fields.framing_fault)] = "8N1"
     in_flight: Annotated[int, Field(ge=1, le=8)] = 1
 
+    @property
+    def is_wire(self) -> bool:
+        """Whether an adapter of this machine is its end, which another adapter can be taken for."""
+        return self.port.startswith(("serial:", "virtual:"))
+
 
 class Calibration(_Table):
     """value = raw * scale + offset, in the kind's unit."""
