@@ -63,8 +63,12 @@ def _reachable(row: "Row[Sensor]", tables: Tables) -> Iterator[Problem]:
             yield Problem(f"{path}.bus", "is missing", f"write bus = the id of a [[bus]]{choice}")
     elif sensor.bus not in buses:
         yield unknown(f"{path}.bus", sensor.bus, "bus", buses)
-    if sensor.unit is not None and not port.startswith("tcp:") and not 1 <= sensor.unit <= 247:
-        what = f"is {sensor.unit}; a device on a wire has 1 to 247"
+    if (
+        sensor.unit is not None
+        and not port.startswith("tcp:")
+        and not (1 <= sensor.unit <= 247 or sensor.unit == 255)
+    ):
+        what = f"is {sensor.unit}; a device on a wire has 1 to 247 (a few boards: 255)"
         yield Problem(f"{path}.unit", what, "write the address that the switches of the device show")
 
 
