@@ -53,6 +53,7 @@ ALLOWED_IMPORTS = {
     ("drivers/virtual_uart.py", "asyncio"): "wire time of a sensor, on any loop",
     ("drivers/plug.py", "asyncio"): "when the plug is pulled, on any loop",
     ("drivers/stream.py", "asyncio"): "waits for a report with a time limit",
+    ("drivers/scan.py", "asyncio"): "waits for answers with a time limit",
     ("drivers/pty.py", "asyncio"): "the bytes of a pty",
     ("edge/clock.py", "time"): "the only file that reads clocks",
     ("gateway/journal.py", "sqlite3"): "what must not be lost",
