@@ -4,6 +4,7 @@ A file that is not ours or is spoilt goes to `aside/`, a fresh one starts; a dis
 """
 
 import json
+import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from gateway.spool import PAGE_BYTES, Spool, SpoolError
 
 SCHEMA: Final = 1
 _WAL_PAGES: Final = 1_000
+_ROOMY_BYTES: Final = 100_000_000
+_WAL_SPARE_BYTES: Final = 20_000  # the frames' headers, and what the transaction writes besides
 _TABLES: Final = """
 CREATE TABLE batch(seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, site_ns INTEGER NOT NULL,
   offset_ns INTEGER, guess_ns INTEGER NOT NULL, guessed INTEGER NOT NULL, points INTEGER NOT NULL, codec TEXT NOT NULL,
@@ -65,6 +68,8 @@ def _open(path: Path, damaged: str | None) -> Found:
             db.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}").fetchone()
             db.execute("PRAGMA journal_size_limit=1048576").fetchone()
             _check(db)
+            if shutil.disk_usage(path.parent).free > _ROOMY_BYTES:
+                _lay_out_wal(db)
             meta = dict(db.execute("SELECT name, value FROM meta"))
             newest = db.execute("SELECT site_ns FROM batch ORDER BY seq DESC LIMIT 1").fetchone()
             spool = Spool(db)
@@ -76,6 +81,22 @@ def _open(path: Path, damaged: str | None) -> Found:
         boot, base_ns, site_ns = json.loads(meta["time"])
         time = KeptTime(boot, base_ns, max(site_ns, newest[0] if newest else 0))
     return Found(spool, time, int(meta.get("number", 0)), damaged)
+
+
+def _lay_out_wal(db: sqlite3.Connection) -> None:
+    """Give the WAL its full size at once, by a transaction that is too large for the cache and rolled back.
+
+    A file that grows is written back at each commit of its file system (ext4: 5 s), one that is only overwritten every
+    30 s. Not done where space is short: incidents need it more.
+    """
+    db.execute("PRAGMA cache_size=8")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute("CREATE TABLE filler(content)")
+        db.execute("INSERT INTO filler VALUES (zeroblob(?))", (_WAL_PAGES * PAGE_BYTES - _WAL_SPARE_BYTES,))
+    finally:
+        db.execute("ROLLBACK")
+        db.execute("PRAGMA cache_size=-2000")
 
 
 def _check(db: sqlite3.Connection) -> None:

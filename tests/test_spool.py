@@ -331,3 +331,14 @@ def test_kills_in_the_middle_keep_the_sum(tmp_path: Path) -> None:
         got = found.spool.take("a")
         assert got is None or got.seq >= int(said[-2])
         found.spool.close()
+
+
+def test_the_wal_has_its_size_from_the_start(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    laid_out = (tmp_path / "spool.db-wal").stat().st_size
+    spool.use_sinks({"a": "now"})
+    for _ in range(300):
+        seal(spool)
+    assert 900_000 < laid_out == (tmp_path / "spool.db-wal").stat().st_size
+    spool.close()
+    assert opened(tmp_path).counts()["a"].pending == 900
