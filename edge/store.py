@@ -102,11 +102,13 @@ class Store:
         self._kept_house = 0
 
     async def open(self) -> Restored:
-        """Open the spool and give the second copies; nothing when the disk refuses (tried again later)."""
+        """Open the spool and give the second copies; nothing when the disk refuses (`is_bad`; tried again later)."""
         try:
             return await self._open()
         except SpoolError as error:
-            self._failed(error)
+            self.stats.failures += 1
+            self._is_bad = True
+            log.error("spool_unwritable reason=%s", error)
             return Restored()
 
     @property
@@ -200,10 +202,14 @@ class Store:
     async def _open(self) -> Restored:
         def work() -> Restored:
             found = open_spool(self._path, self._aside)
-            self._spool = found.spool
             self.stats.damaged = found.damaged or self.stats.damaged
-            self.stats.gone |= {name: n for name, n in found.spool.use_sinks(self._sinks).items() if n}
-            found.spool.stamp_earlier(self._clock.boot)
+            try:
+                self.stats.gone |= {name: n for name, n in found.spool.use_sinks(self._sinks).items() if n}
+                found.spool.stamp_earlier(self._clock.boot)
+            except SpoolError:
+                found.spool.close()
+                raise
+            self._spool = found.spool
             return Restored(found.time, found.number_mark)
 
         restored = await self._blocking(work)

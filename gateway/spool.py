@@ -91,6 +91,8 @@ class Spool:
                 cursor = oldest if start == "oldest" else newest
                 behind = self._one("SELECT coalesce(sum(points), 0) FROM batch WHERE seq > ?", cursor)
                 sinks[name] = _Sink(cursor, behind)
+        if sinks == self._sinks:
+            return gone  # a restart on a full disk needs no room
         with self._transaction() as db:
             self._write_dead(db)
             _write_sinks(db, self._last_seq, sinks)

@@ -250,3 +250,21 @@ def test_second_copies_ride_along(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(main())
+
+
+def test_a_disk_that_refuses_at_the_start_is_a_state_and_tried_again(tmp_path: Path) -> None:
+    """Nobody is told: the core that would be does not exist yet; the service reads `is_bad`."""
+    (tmp_path / "spool.db").mkdir()
+    bench = Bench(tmp_path)
+
+    async def script(store: Store) -> None:
+        assert store.is_bad
+        assert bench.told == []
+        bench.seal(store, 1.0)
+        await asyncio.sleep(10)
+        (tmp_path / "spool.db").rmdir()
+        await asyncio.sleep(20)
+        assert bench.told == [(False, "")]
+        assert list(bench.times()) == [1.0]
+
+    bench.live(script)
