@@ -101,7 +101,7 @@ def _number(raw: int, value: Value) -> float:
     return float(raw)
 
 
-def _divisor(scale: float) -> int:
+def divisor(scale: float) -> int:
     """n when scale is 1/n, else 0. Dividing by n gives the nearest number and a short text; 3 * 0.1 does
     not."""
     n = round(1.0 / scale) if 1e-9 < abs(scale) < 1.0 else 0
@@ -111,8 +111,8 @@ def _divisor(scale: float) -> int:
 def _scaled(number: float, scale: float) -> float:
     if scale == 1.0:
         return number
-    divisor = _divisor(scale)
-    return number / divisor if divisor else number * scale
+    n = divisor(scale)
+    return number / n if n else number * scale
 
 
 def _told_factor(value: Value, words: tuple[int, ...], first: int) -> float:
@@ -193,8 +193,8 @@ def _encoded(number: float, value: Value, most: int) -> int:
         number *= 10.0**_SHOWN_DECIMALS
     if value.unit_at is not None:
         number /= next(iter(value.unit_at.factor.values()))
-    divisor = _divisor(value.scale)
-    number = number * divisor if divisor else number / value.scale
+    n = divisor(value.scale)
+    number = number * n if n else number / value.scale
     if value.type == "f32":
         return int.from_bytes(struct.pack(">f", max(-3.4e38, min(3.4e38, number))), "big")
     if value.type in ("i16", "i32") and value.mask is None:

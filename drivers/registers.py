@@ -30,7 +30,6 @@ __all__ = [
     "decode",
     "devices",
     "every_s",
-    "lone",
     "requests",
     "words",
 ]
@@ -114,15 +113,6 @@ def requests(device: Device) -> tuple[Request, ...]:
         )
         for block in blocks
     )
-
-
-def lone(name: str, profile: Profile, unit: int) -> Device:
-    """The device of a file by itself, as a scan meets it: no site says where it hangs. Inputs are read as raw bits."""
-    row: dict[str, object] = {"id": "s", "device": name, "place": "p", "bus": "b", "unit": unit}
-    if profile.inputs is not None:
-        row |= {"input": 1, "kind": "raw_0"}
-    sensor = Sensor.model_validate(row)
-    return Device("b", unit, name, profile, (sensor,), 1.0, tuple(_points(sensor, profile)))
 
 
 def every_s(device: Device) -> float:

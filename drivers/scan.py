@@ -1,43 +1,54 @@
-"""Who is on this bus: listen first, then ask every unit number one harmless question. Only reads; prints nothing.
+"""Who is on this wire: listen first, then ask each address with reads, and recognise what answers.
 
-*Time.* A question that nobody answers costs its 8 characters, the silence and the time-out. 247 units at 9600 and 4800
-baud with 250 ms: 247 * (12 + 250 + 24 + 250) ms = 132 s, and 2 * 1.2 s of listening: under 3 minutes. `worst_s` is the
-same arithmetic for any choice, and what a scan takes at most when nobody answers; each device found costs a second or
-two more for being recognised.
+*Listen* at each baud for LISTEN_S, three times that once bytes came. A sensor that talks by itself is alone
+on its line and ends the scan; so do answers to another master, who must not be disturbed. *Ask* two reads of
+one register, function 3 and 4; an exception proves a device, too. What garbles is asked again slowly. An
+address that answers is asked again and heard out, then *recognised*: a profile's [know] that fits is certain,
+else what serves a profile's own questions with values inside their ranges "could be" that, at most
+COULD_BE_MAX.
 
-*Proof.* A reply with a good CRC and the right unit, a refusal too: whoever refuses is there. Recognised for certain is
-only who shows the `know` register of a device file; who answers all reads of a file with values inside its ranges
-*could be* that device.
+*How long.* A question costs 3.5 silent characters, 8 of the request, the time-out, 7 of the reply, 2 ms of
+this machine: 19.3 + 130 + 2 ms at 9600 8N1, 38.5 + 130 + 2 ms at 4800. Two questions to each of 248 addresses
+(1..247, and 255, with which some leave the factory) are 75.0 + 84.6 s; a few factory settings at other speeds
+take 1 s, opening and listening at 4 speeds at most 15.2 s: 176 s, 166 s when nothing is heard. So TIMEOUT_MS
+was chosen: a person on a ladder waits three minutes (our choice). Slower devices show by their late answers.
 
-*Slow and double.* A reply that comes after the time-out proves a slow device: the last units are asked again with a
-second. Who answers three times but never cleanly is two devices with one number, or noise.
+Limits: nothing is ever written. Two devices that answer with equal bytes at one moment look like one.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from drivers import identity, modbus, registers, reports
-from drivers.device_file import Profile
+from drivers.coding import ChannelPoint
+from drivers.device_file import WORDS, Profile, Value
 from drivers.families import FAMILIES
-from drivers.line import BadReply, DeviceException, Line, ReplyTimeout, Request, WireError
-from drivers.port import Port
+from drivers.line import MARGIN_S, DeviceException, Line, Request, WireError
+from drivers.port import Port, PortError
 from drivers.registers import Device
-from drivers.uart import Cutter
-from models.reading import BAD, Sample
+from models.reading import Quality, Sample
+from models.site import Sensor
 
-TIMEOUT_MS: Final = 250.0
-SLOW_MS: Final = 1000.0
-LISTEN_S: Final = 1.2
-COULD_BE_MAX: Final = 3
-_TRIES: Final = 3
-_HEARD_MAX: Final = 4096
+TIMEOUT_MS: Final = 130.0
+SLOW_MS: Final = 500.0  # the second chance of what garbled
+VALUE_MS, LATE_MS = 300.0, 200.0  # of the questions that recognise: they are few
+LISTEN_S: Final = 1.2  # many sensors talk once a second
+OPEN_S, MACHINE_S = 0.1, 0.002  # what a port takes to open, what each question takes beside its wire
+NOISE_BYTES: Final = 3  # a line without bias adds a byte or two when a driver lets go of it
+GARBLED_MAX: Final = 3  # then a speed is given up, unless somebody answers well there
+TRIES, COULD_BE_MAX, TAIL_BYTES, DATA_BYTES_MAX = 3, 3, 512, 4096
+# Most maps have holding 0; input 1 is served by those, too, that have nothing at input 0 (XY-MD02).
+QUESTIONS: Final = ((modbus.READ_HOLDING, 0), (modbus.READ_INPUT, 1))
+
+Profiles = Mapping[str, Profile]
+Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """Speed and framing of a bus."""
+class Link:
+    """A setting of the wire: baud and framing ("8N1")."""
 
     baud: int
     framing: str
@@ -46,255 +57,294 @@ class Setting:
         return f"{self.baud} {self.framing}"
 
 
-COMMON: Final = (Setting(9600, "8N1"), Setting(4800, "8N1"))
-OTHERS: Final = (
-    *(Setting(baud, "8N1") for baud in (19200, 115200, 2400, 38400)),
-    *(Setting(baud, framing) for framing in ("8E1", "8O1") for baud in (9600, 4800, 19200)),
-)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which addresses are asked at which settings, in this order. `timeout_ms` as in `drivers.line.Request`."""
+
+    steps: tuple[tuple[Link, tuple[int, ...]], ...]
+    timeout_ms: float = TIMEOUT_MS
+    listen_s: float = LISTEN_S
+
+    @property
+    def worst_s(self) -> float:
+        """Seconds that it takes at most when nobody answers; `each_s` more for each address that does."""
+        asked_s = sum(len(QUESTIONS) * len(units) * self._question_s(link) for link, units in self.steps)
+        return asked_s + len(self.steps) * OPEN_S + len(_listens(self)) * (OPEN_S + 3 * self.listen_s)
+
+    def each_s(self, profiles: Profiles) -> float:
+        """Seconds more at most for an address that answers or garbles: it may ignore all that it lacks."""
+        char_s = max(modbus.char_s(link.baud, link.framing) for link, _ in self.steps)
+        devices = [_device(name, one, 1) for name, one in profiles.items() if one.uart is None]
+        asked = {r.tx: r for d in devices for r in (identity.know_request(d), *registers.requests(d)) if r}
+        values_s = sum((VALUE_MS + LATE_MS) / 1e3 + (r.expected + 16) * char_s for r in asked.values())
+        tries_s = (4 + 2 * TRIES) * (max(SLOW_MS, self.timeout_ms) / 1e3 + 32 * char_s)
+        return values_s + tries_s + MACHINE_S * (len(asked) + 4 + 2 * TRIES)
+
+    def _question_s(self, link: Link) -> float:
+        wire_s = modbus.silence_s(link.baud, link.framing) + 15 * modbus.char_s(link.baud, link.framing)
+        return wire_s + MARGIN_S + self.timeout_ms / 1e3 + MACHINE_S
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """How far it is: `asked` of `total` questions, the setting now."""
+class Doing:
+    """What goes on: listening (`n` 0 of 0), or asking the n-th of `of` addresses."""
 
-    setting: Setting
-    asked: int
-    total: int
+    link: Link
+    n: int = 0
+    of: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A device file that fits, and what the device says by it."""
+
+    name: str
+    samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Somebody. `unit` None: it talks by itself. `names`: device files; certain or the likeliest first."""
+    """A device. `unit` None: it talks by itself, in frames of `family`. No matches: no device file fits."""
 
-    setting: Setting
+    link: Link
     unit: int | None
-    names: tuple[str, ...] = ()
+    matches: tuple[Match, ...]
     is_certain: bool = False
-    shown: str = ""  # a value or two, to be compared with the world
-    is_slow: bool = False
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Unclear:
-    """Bytes came, but nothing that can be understood. `unit` None: while listening."""
+class Trouble:
+    """twins: two devices answer as `unit`; garbled: never a frame; master: `unit` answers somebody else."""
 
-    setting: Setting
-    unit: int | None
-    what: str
-
-
-Event = Step | Found | Unclear
+    link: Link
+    unit: int | None  # that was asked then; None: nothing was
+    what: Literal["twins", "garbled", "master"]
+    heard: bytes
 
 
-@dataclass(slots=True)
-class _Heard:
-    data: bytearray = field(default_factory=bytearray)
-
-    def take(self, data: bytes) -> None:
-        self.data += data[: _HEARD_MAX - len(self.data)]
-
-
-def worst_s(settings: Iterable[Setting], n_units: int, timeout_ms: float = TIMEOUT_MS) -> float:
-    """Seconds that a scan takes when nobody answers."""
-    total = 0.0
-    for one in settings:
-        question_s = 8 * modbus.char_s(one.baud, one.framing) + modbus.silence_s(one.baud, one.framing)
-        answer_s = 7 * modbus.char_s(one.baud, one.framing) + timeout_ms / 1e3
-        total += LISTEN_S + n_units * (question_s + answer_s)
-    return total
-
-
-def likely_first(profiles: Mapping[str, Profile], units: Sequence[int]) -> list[int]:
-    """The units in the order in which they are asked: as devices leave the factory first."""
-    factory = {p.link.unit for p in profiles.values() if p.uart is None}
-    return sorted(units, key=lambda unit: (unit not in factory, unit))
+Event = Doing | Found | Trouble
 
 
 async def scan(
-    open_port: Callable[[Setting], Port],
-    settings: Sequence[Setting],
-    units: Sequence[int],
-    profiles: Mapping[str, Profile],
-    timeout_ms: float = TIMEOUT_MS,
-) -> AsyncIterator[Event]:
-    """Everybody on the wire. Raises PortError: the port cannot be opened, or was lost; what came before stands."""
-    total, asked = len(settings) * len(units), 0
-    known: set[int] = set()
-    for setting in settings:
-        yield Step(setting, asked, total)
-        talker = await _listen(open_port(setting), setting, profiles)
-        if talker is not None:
-            yield talker
-            if isinstance(talker, Found):
-                asked += len(units)
-                continue  # who talks by itself is alone on its line
-        line = Line(open_port(setting), setting.baud, setting.framing)
-        await line.open()
+    plan: Plan, profiles: Profiles, open_port: Callable[[Link], Port], sleep: Sleep
+) -> AsyncGenerator[Event, None]:
+    """All that is found, as it is found. Only reads. May be cancelled or closed anywhere.
+
+    Raises PortError: before the first event the port cannot be opened; later, it was lost.
+    """
+    for link, units in [*((link, ()) for link in _listens(plan)), *plan.steps]:
+        wire = _Wire(link, open_port(link), plan, sleep, profiles)
         try:
-            late = 0
-            for n, unit in enumerate(units):
-                if unit not in known:
-                    for event in await _ask(line, setting, unit, profiles, timeout_ms):
-                        known.add(unit)
-                        yield event
-                if line.stats.late_replies > late:
-                    for before in units[max(0, n - _TRIES) : n + 1]:
-                        if before not in known:
-                            for event in await _ask(line, setting, before, profiles, SLOW_MS):
-                                known.add(before)
-                                yield replace(event, is_slow=True) if isinstance(event, Found) else event
-                    late = line.stats.late_replies
-                asked += 1
-                yield Step(setting, asked, total)
+            await wire.line.open()
+            for n, unit in enumerate(units or (None,), 1):
+                yield Doing(link, n if units else 0, len(units))
+                for event in await (wire.listen() if unit is None else wire.visit(unit)):
+                    yield event
+                    if event.unit is None if isinstance(event, Found) else event.what == "master":
+                        return
+                if len(wire.garbled) >= GARBLED_MAX and not wire.answered:
+                    break
         finally:
-            line.close()
+            wire.line.close()
 
 
-async def _listen(port: Port, setting: Setting, profiles: Mapping[str, Profile]) -> Found | Unclear | None:
-    """Who talks by itself, or answers the short question of a UART sensor."""
-    heard = _Heard()
-    lost: list[Exception] = []
-    await port.open(heard.take, lost.append)
-    try:
-        await asyncio.sleep(LISTEN_S)
-        if not heard.data:
-            for tx in sorted({reports.ask(p) for p in _uarts(profiles, setting).values()} - {b""}):
-                port.write(tx)
-                await asyncio.sleep(0.15)
-    finally:
-        port.close()
-    if lost:
-        raise lost[0]
-    if not heard.data:
-        return None
-    return streaming(bytes(heard.data), setting, profiles) or Unclear(
-        setting,
-        None,
-        f"{len(heard.data)} bytes came unasked, but no frame that is known: {heard.data[:12].hex(' ')}",
-    )
+def streaming(data: bytes) -> str | None:
+    """The family (`drivers.families`) of a sensor that talks by itself: two good frames in a row, or None.
+
+    >>> streaming(b"34\\rR1234\\rR1235\\r"), streaming(b"R1234\\r")
+    ('maxbotix-mm', None)
+    """
+    return next((name for name in FAMILIES if not FAMILIES[name].ask and _second(name, data)), None)
 
 
-def streaming(data: bytes, setting: Setting, profiles: Mapping[str, Profile]) -> Found | None:
-    """The sensor that sent these bytes: two whole reports without a check sum, one with. None: nobody we know."""
-    for name, family in FAMILIES.items():
-        frames = [frame for frame in Cutter(family.cut).feed(data) if family.words_of(frame) is not None]
-        mine = {
-            key: profile
-            for key, profile in _uarts(profiles, setting).items()
-            if profile.uart is not None and profile.uart.family == name
-        }
-        fitting = [key for key in mine if frames and reports.words_of(mine[key], frames[-1]) is not None]
-        is_asked = any(reports.ask(mine[key]) for key in fitting)
-        if fitting and (len(frames) >= 2 or is_asked):
-            profile = mine[fitting[0]]
-            device = registers.lone(fitting[0], profile, profile.link.unit)
-            return Found(
-                setting, None, tuple(fitting[:COULD_BE_MAX]), len(fitting) == 1, _shown(device, frames[-1])
-            )
-    return None
-
-
-async def _ask(
-    line: Line, setting: Setting, unit: int, profiles: Mapping[str, Profile], timeout_ms: float
-) -> list[Event]:
-    """Whoever answers as this unit."""
-    factory = next(
-        (p for p in profiles.values() if p.uart is None and p.link.unit == unit and p.link.unit != 1), None
-    )
-    tx = modbus.read_request(unit, modbus.READ_HOLDING, 0, 1)
-    questions = [_question(unit, tx, timeout_ms)]
-    if factory is not None:
-        first = registers.requests(registers.lone("factory", factory, unit))[0]
-        questions.insert(0, replace(first, timeout_ms=timeout_ms, late_ms=0.0, resync=None))
-    unclean = 0
-    for question in questions:
-        for _ in range(_TRIES):
-            try:
-                await line.exchange(question)
-            except DeviceException:
-                pass
-            except ReplyTimeout:
-                break
-            except BadReply:
-                unclean += 1
-                continue
-            return [await _recognise(line, setting, unit, profiles)]
-        if unclean:
+def _second(family: str, data: bytes) -> bytes:
+    """The second of two whole frames of a family without a byte between; b"" = there are none."""
+    was_frame = False
+    while data:
+        frame, done = FAMILIES[family].cut(data)
+        if frame and was_frame and done == len(frame):
+            return frame
+        if not done:
             break
-    if unclean < _TRIES:
+        was_frame, data = bool(frame), data[done:]
+    return b""
+
+
+class _Tap:
+    """A port that remembers what came, because a Line forgets what belongs to nobody."""
+
+    def __init__(self, port: Port) -> None:
+        self.data, self.tail = bytearray(), b""
+        self._port, self.write, self.close = port, port.write, port.close
+
+    async def open(self, received: Callable[[bytes], None], lost: Callable[[PortError], None]) -> None:
+        def hear(data: bytes) -> None:
+            self.data += data[: max(0, DATA_BYTES_MAX - len(self.data))]
+            self.tail = (self.tail + data)[-TAIL_BYTES:]
+            received(data)
+
+        await self._port.open(hear, lost)
+
+
+class _Wire:
+    """The wire at one setting. `answered`: addresses found there; `garbled`: those that answer badly."""
+
+    def __init__(self, link: Link, port: Port, plan: Plan, sleep: Sleep, profiles: Profiles) -> None:
+        self.answered, self.garbled = set[int](), set[int]()
+        self._link, self._plan, self._sleep, self._profiles = link, plan, sleep, profiles
+        self._tap = _Tap(port)
+        self.line = Line(self._tap, link.baud, link.framing)
+        self._asked: list[int] = []
+
+    async def listen(self) -> list[Found | Trouble]:
+        """A talker, another master, or bytes of nobody; mostly nothing."""
+        await self._sleep(self._plan.listen_s)
+        for _ in range(4):
+            if self._tap.data and not streaming(self._tap.tail):
+                await self._sleep(self._plan.listen_s / 2)
+        if talker := self._talker():
+            return [talker]
+        heard = bytes(self._tap.data)
+        units = [frame[0] for frame in modbus.frames(heard)]
+        if len(units) > 1:
+            return [Trouble(self._link, unit, "master", heard) for unit in sorted(set(units))]
+        return [Trouble(self._link, None, "garbled", heard)] if len(heard) > NOISE_BYTES else []
+
+    def _talker(self) -> Found | None:
+        family = streaming(self._tap.tail)
+        if family is None:
+            return None
+        frame = _second(family, self._tap.tail)
+        kin = [(n, p) for n, p in self._profiles.items() if p.uart is not None and p.uart.family == family]
+        own = [(n, p) for n, p in kin if not reports.ask(p) and reports.words_of(p, frame) is not None]
+        fits = [(p, Match(n, reports.decode(p, _device(n, p, 1).channels, frame))) for n, p in own]
+        return Found(self._link, None, _best(fits, self._link, None), family=family)
+
+    async def visit(self, unit: int) -> list[Found | Trouble]:
+        """What asking this address shows of it, and of the one before: its answer may have come late."""
+        self._asked.append(unit)
+        self._tap.data.clear()
+        for request in _questions(unit, self._plan.timeout_ms):
+            if await self._exchange(request) is not None:
+                return await self._judged(request)
+        heard = self._rest(unit)
+        if len(heard) <= NOISE_BYTES:
+            return []
+        if (talker := self._talker()) is not None:
+            return [talker]
+        spoke = {frame[0] for frame in modbus.frames(heard)}
+        slow_ms = max(SLOW_MS, self._plan.timeout_ms)
+        again = [one for one in self._asked if one in (spoke or self._asked[-2:])]
+        times = {one: slow_ms if one in spoke or one != unit else self._plan.timeout_ms for one in again}
+        left = times.keys() - self.answered - self.garbled
+        for request in (r for one in again if one in left for r in _questions(one, times[one])):
+            self._tap.data.clear()
+            if await self._exchange(request) is not None or len(self._rest(request.unit)) > NOISE_BYTES:
+                return await self._judged(request)
         return []
-    what = f"something answers as unit {unit}, but never cleanly: two devices with that number, or noise"
-    return [Unclear(setting, unit, what)]
 
+    async def _judged(self, request: Request) -> list[Found | Trouble]:
+        """The same question until two of three agree: one answer, or more, or none that can be read."""
+        fine, odd, tried, is_read, spoilt, unit = 0, 0, 0, False, b"", request.unit
+        while (tried := tried + 1) <= TRIES and max(fine, odd) <= TRIES // 2:
+            self._tap.data.clear()
+            if await self._exchange(request) is not None:  # else its whole time was heard
+                await self._sleep(request.timeout_ms / 1e3)
+            rest = self._rest(unit)
+            own = [frame for frame in modbus.frames(rest) if frame[0] == unit]
+            if len(own) == 1 and len(rest) - len(own[0]) <= NOISE_BYTES:
+                fine += 1
+            elif len(rest) > NOISE_BYTES:
+                odd, spoilt, is_read = odd + 1, rest, is_read or bool(own)
+        if odd > TRIES // 2:
+            self.garbled.add(unit)
+            return [Trouble(self._link, unit, "twins" if is_read or fine else "garbled", spoilt)]
+        if not fine:
+            return []
+        self.answered.add(unit)
+        matches, is_certain = await self._recognised(unit)
+        return [Found(self._link, unit, matches, is_certain)]
 
-async def _recognise(line: Line, setting: Setting, unit: int, profiles: Mapping[str, Profile]) -> Found:
-    """Which device file fits: one whose `know` register is right, else those all of whose values are in range."""
-    modbus_only = {name: p for name, p in profiles.items() if p.uart is None}
-    refused: set[bytes] = set()
-    for name, profile in modbus_only.items():
-        device = registers.lone(name, profile, unit)
-        request = identity.know_request(device)
-        if request is None or request.tx in refused:
-            continue
-        reply = await _read(line, request)
-        if reply is None:
-            refused.add(request.tx)
-        elif identity.stranger(device, request, reply) is None:
-            return Found(setting, unit, (name,), True, await _values(line, device) or "")
-    fits: list[tuple[int, str, str]] = []
-    for name, profile in modbus_only.items():
-        if profile.know is not None:
-            continue
-        shown = await _values(line, registers.lone(name, profile, unit))
-        if shown is not None:
-            n = profile.inputs.count if profile.inputs is not None else len(profile.value)
-            fits.append((-n, name, shown))
-    fits.sort()
-    return Found(
-        setting, unit, tuple(name for _, name, _ in fits[:COULD_BE_MAX]), False, fits[0][2] if fits else ""
-    )
+    def _rest(self, unit: int) -> bytes:
+        """What came, without the echoes of a two-wire adapter."""
+        one, other = (request.tx for request in _questions(unit, 0.0))
+        return bytes(self._tap.data).replace(one, b"", 1).replace(other, b"", 1)
 
-
-async def _values(line: Line, device: Device) -> str | None:
-    """The first values in words; None: this device is another one."""
-    shown = []
-    for request in registers.requests(device):
-        reply = await _read(line, request)
-        if reply is None:
+    async def _exchange(self, request: Request) -> bytes | None:
+        try:
+            return await self.line.exchange(request)
+        except DeviceException:
+            return self.line.heard
+        except WireError:
             return None
-        samples = registers.decode(device, request, reply)
-        if any(sample.quality & BAD for sample in samples):
-            return None
-        shown += [_words(sample) for sample in samples]
-    return ", ".join(shown[:3])
+
+    async def _recognised(self, unit: int) -> tuple[tuple[Match, ...], bool]:
+        """The device files that fit, the likeliest first, and whether the device said so itself."""
+        replies: dict[bytes, bytes | None] = {}
+        devices = [_device(name, one, unit) for name, one in self._profiles.items() if one.uart is None]
+        for device in devices:
+            if (request := identity.know_request(device)) is not None:
+                reply = await self._read(request, replies)
+                if reply is not None and identity.stranger(device, request, reply) is None:
+                    return (Match(device.name, await self._values(device, replies)),), True
+        others = [device for device in devices if device.profile.know is None]
+        fits = [(one.profile, Match(one.name, await self._values(one, replies))) for one in others]
+        return _best(fits, self._link, unit), False
+
+    async def _values(self, device: Device, replies: dict[bytes, bytes | None]) -> tuple[Sample, ...]:
+        samples: tuple[Sample, ...] = ()
+        for request in registers.requests(device):
+            if (reply := await self._read(request, replies)) is None:
+                return ()
+            samples += registers.decode(device, request, reply)
+        return samples
+
+    async def _read(self, request: Request, replies: dict[bytes, bytes | None]) -> bytes | None:
+        """The reply, each question asked once; None when there is none, or a refusal."""
+        if request.tx not in replies:
+            frame = await self._exchange(replace(request, timeout_ms=VALUE_MS, late_ms=LATE_MS, resync=None))
+            is_data = frame is not None and modbus.exception_code(frame) is None
+            replies[request.tx] = frame if is_data else None
+        return replies[request.tx]
 
 
-async def _read(line: Line, request: Request) -> bytes | None:
-    """The reply to one read of recognition, without the caution that values need; None: none, or a refusal."""
-    await asyncio.sleep(max(0.0, line.ready_in_s(request.unit)))
-    try:
-        return await line.exchange(replace(request, late_ms=0.0, resync=None))
-    except WireError:
-        return None
+def _best(fits: list[tuple[Profile, Match]], link: Link, unit: int | None) -> tuple[Match, ...]:
+    """The likeliest first: many values that say something, then the factory's setting, then many bits."""
+
+    def rank(one: tuple[Profile, Match]) -> tuple[int, int, int, str]:
+        profile, match = one
+        is_bits = any(value.type == "bit" for value in profile.value) or profile.inputs is not None
+        telling = 0 if is_bits else sum(1 for one in match.samples if one.value and not one.quality)
+        at_home = (profile.link.baud, profile.link.framing) == (link.baud, link.framing)
+        return -telling, -at_home - (profile.link.unit == unit), -len(match.samples), match.name
+
+    bad = Quality.RANGE | Quality.PAIR
+    told = [match for _, match in sorted(fits, key=rank) if match.samples]
+    good = [m for m in told if not any(math.isnan(one.value) or one.quality & bad for one in m.samples)]
+    return tuple(good[:COULD_BE_MAX])
 
 
-def _question(unit: int, tx: bytes, timeout_ms: float) -> Request:
-    return Request(unit, tx, modbus.expected_length(tx), timeout_ms, 0.0, 0.0, (), None)
+def _questions(unit: int, timeout_ms: float) -> Iterator[Request]:
+    """Answers to one cannot be taken for answers to the other: nothing needs to be waited out between."""
+    for function, address in QUESTIONS:
+        tx = modbus.read_request(unit, function, address, 1)
+        yield Request(unit, tx, modbus.expected_length(tx), timeout_ms, 0.0, 0.0, (), None)
 
 
-def _uarts(profiles: Mapping[str, Profile], setting: Setting) -> dict[str, Profile]:
-    return {
-        name: profile
-        for name, profile in profiles.items()
-        if profile.uart is not None
-        and (profile.link.baud, profile.link.framing) == (setting.baud, setting.framing)
-    }
+def _device(name: str, profile: Profile, unit: int) -> Device:
+    """A device of this profile; the channels of a module are its inputs, as raw values."""
+    sensor = Sensor(id="scan", device=name, place="scan")
+    values, inputs = profile.value, profile.inputs
+    if inputs is not None:
+        step = WORDS[inputs.type]
+        like = {"kind": "raw_0", "table": inputs.table, "type": inputs.type, "scale": inputs.scale}
+        at = range(inputs.address, inputs.address + inputs.count * step, step)
+        values = tuple(Value.model_validate({**like, "address": address}) for address in at)
+    points = tuple(ChannelPoint(f"{i}/{value.kind}", sensor, value) for i, value in enumerate(values, 1))
+    return Device("scan", unit, name, profile, (sensor,), 1.0, points)
 
 
-def _shown(device: Device, frame: bytes) -> str:
-    (request,) = registers.requests(device)
-    return ", ".join(_words(sample) for sample in registers.decode(device, request, frame)[:3])
-
-
-def _words(sample: Sample) -> str:
-    return f"{sample.kind} {sample.value:g}"
+def _listens(plan: Plan) -> list[Link]:
+    """Where to listen: each baud once, in its first framing."""
+    return list({link.baud: link for link, _ in reversed(plan.steps)}.values())[::-1]

@@ -17,7 +17,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("edge.commands.run", "Run the agent: read sensors, judge, keep, tell people."),
     "view": ("edge.commands.view", "Watch a running agent in the terminal."),
     "ack": ("edge.commands.ack", 'Say "I am going" to an incident: its repeats stop.'),
-    "scan": ("edge.commands.scan", "Find out who is on a bus, and get the lines for the site file."),
+    "scan": ("edge.commands.scan", "Find what is on a bus: addresses, speeds, devices, lines for the site."),
     "probe": ("edge.commands.probe", "Show one sensor live: bytes, registers, values, what to look at."),
     "spool": ("edge.commands.spool", "Show what waits for the servers, and what they refused."),
     "virtual": ("edge.commands.virtual", "Play the sensors of a site on virtual serial ports."),

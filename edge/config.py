@@ -82,11 +82,6 @@ def load(path: Path) -> tuple[Config | None, list[Problem]]:
     return Config(good, profiles, devices, secrets, _fingerprint(content), path), problems
 
 
-def library() -> dict[str, Profile]:
-    """The packaged device files, by name."""
-    return _profiles(None)[0]
-
-
 def _toml(path: Path, name: str) -> tuple[dict[str, Any], Problem | None]:
     """The tables of a file, or what keeps it from being read."""
     try:
@@ -159,12 +154,11 @@ def _hint(text: str, message: str) -> str:
 
 
 def _profiles(
-    beside: Path | None,
+    beside: Path,
 ) -> tuple[dict[str, Profile], dict[str, dict[str, Any]], list[str], list[Problem]]:
     """(profiles, their tables, names of broken ones, problems): packaged, then the site's own."""
     files: dict[str, Traversable] = {}
-    own = () if beside is None else (beside / "devices",)
-    for folder in (resources.files("drivers") / "devices", *own):
+    for folder in (resources.files("drivers") / "devices", beside / "devices"):
         if folder.is_dir():
             found = sorted(folder.iterdir(), key=lambda entry: entry.name)
             files |= {

@@ -14,17 +14,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from drivers import registers
-from drivers.line import DeviceException, Line, Request, WireError
+from drivers.line import DeviceException, Line, WireError
 from drivers.port import Port, PortError
+from drivers.reader import reader
 from drivers.registers import Device
 from drivers.stream import StreamLine
 from drivers.tcp_line import TcpLine
 from edge.clock import Clock
+from edge.pump import Pump
 from edge.roll_call import RollCall
 from edge.schedule import Schedule, Turn
+from edge.seen import Seen
 from edge.wire import Wire
-from models.reading import Batch, Quality, Sample, make_batch
+from models.reading import Batch, Quality
 from models.site import Bus
 
 log = logging.getLogger(__name__)
@@ -32,24 +37,6 @@ log = logging.getLogger(__name__)
 WAIT_MAX_S: Final = 1.0  # all turns are under way: one of the others takes the next
 REOPEN_S: Final = (0.5, 5.0)  # first and longest pause before a lost port is opened again
 STILL_WORKING: Final = frozenset({5, 6})  # Modbus exceptions "acknowledge" and "server device busy"
-
-
-@dataclass(slots=True)
-class Seen:
-    """What became of one question the last time, for people who look. `why`: "" = it was answered."""
-
-    device: Device
-    request: Request
-    heard: bytes = b""
-    why: str = "not asked yet"
-    at_s: float = 0.0  # loop seconds
-    good_n: int = 0
-    bad_n: int = 0  # since the last answer
-
-    def note(self, heard: bytes, why: str, at_s: float) -> None:
-        """An exchange ended."""
-        self.heard, self.why, self.at_s = heard, why, at_s
-        self.good_n, self.bad_n = (self.good_n, self.bad_n + 1) if why else (self.good_n + 1, 0)
 
 
 @dataclass(slots=True)
@@ -89,7 +76,6 @@ class Poller:
         self.line = _wire(bus, self.devices, open_port(bus))
         self.stats = self.line.stats
         self.roll_call = RollCall(bus.id, self.line, self.devices, elsewhere)
-        self._index = channel_index
         self._clock = clock
         self._rng = rng
         self._handle = handle
@@ -103,7 +89,9 @@ class Poller:
                 period_s = 0.0  # it talks about as often as it is wanted: take each report as it comes
             for request in registers.requests(device):
                 turns.append(Turn(device.unit, len(self.seen), period_s, is_life_safety))
-                self.seen.append(Seen(device, request))
+                indexes = np.array([channel_index[name] for name in request.channels], np.int32)
+                indexes.setflags(write=False)
+                self.seen.append(Seen(device, request, reader(device, request), indexes))
         self.schedule = Schedule(turns, 0.0)
 
     async def run(self) -> None:
@@ -127,86 +115,79 @@ class Poller:
         wrong = await self.roll_call.wrong_wire()
         if wrong is not None:
             raise PortError(wrong)
-        now_s = asyncio.get_running_loop().time()
         for turn in self.schedule.turns:
-            turn.due_s, turn.silent_n = now_s, 0
-        if self.bus.in_flight == 1:
+            turn.silent_n = 0
+        self.schedule.begin(asyncio.get_running_loop().time())
+        if isinstance(self.line, TcpLine):
+            await Pump(
+                self.line, self.schedule, self.seen, self.roll_call, self._settle, self.bus.in_flight
+            ).run()
+        else:
             await self._take_turns()
-            return
-        try:
-            async with asyncio.TaskGroup() as group:
-                for n in range(self.bus.in_flight):
-                    group.create_task(self._take_turns(), name=f"ask[{self.bus.id}] {n + 1}")
-        except* PortError as errors:
-            raise PortError(str(errors.exceptions[0])) from None
 
     async def _take_turns(self) -> None:
-        """One question after another. With several of us, nobody takes a turn that is under way."""
+        """One question after another."""
         loop = asyncio.get_running_loop()
         while True:
-            now, wait_s = self.schedule.next(loop.time(), self.line.ready_in_s)
-            if now is None:
+            turn, wait_s = self.schedule.next(loop.time(), self.line.ready_in_s)
+            if turn is None:
                 await asyncio.sleep(min(wait_s, WAIT_MAX_S))
                 continue
-            now.is_asked = True
+            seen = self.seen[turn.index]
             try:
-                await self._ask(now)
-            finally:
-                now.is_asked = False
+                await self.roll_call.admit(seen.device)
+                self._settle(turn, await self.line.exchange(seen.request))
+            except WireError as error:
+                self._settle(turn, error)
 
-    async def _ask(self, turn: Turn) -> None:
+    def _settle(self, turn: Turn, result: bytes | WireError) -> None:
+        """What became of a question: to the core, to the schedule, to the log when it begins and when it ends."""
         seen = self.seen[turn.index]
-        device, request = seen.device, seen.request
-        loop = asyncio.get_running_loop()
+        now_s = asyncio.get_running_loop().time()
         was_silent = turn.is_silent
-        try:
-            await self.roll_call.admit(device)
-            reply = await self.line.exchange(request)
-            samples = self._decode(device, request, reply)
-        except DeviceException as error:
-            seen.note(self.line.heard, str(error), loop.time())
-            if error.code in STILL_WORKING:
-                self.schedule.busy(turn, loop.time())
-                self._is_up()
-                return
-            self._failed(request)
-            self.schedule.answered(turn, loop.time())  # it lives; it refuses this question
-        except WireError as error:
-            seen.note(self.line.heard, str(error), loop.time())
-            self._failed(request)
-            self.schedule.silent(turn, loop.time())
-            if turn.is_silent:
-                self.roll_call.forget(device)
-            if turn.is_silent and not was_silent:
-                log.warning("device_silent bus=%s unit=%d reason=%s", self.bus.id, turn.unit, error)
-                self._all_silent()
-        else:
-            seen.note(reply, "", loop.time())
-            self._handle(self._batch(request, samples))
-            self.schedule.answered(turn, loop.time())
+        if isinstance(result, bytes):
+            try:
+                values, flags = self._decode(seen, result)
+            except WireError as error:
+                result = error
+        if isinstance(result, bytes):
+            seen.note(result, "", now_s)
+            self._handle(
+                Batch(self._clock.site_ns(), seen.channels, np.array(values), np.array(flags, np.uint32))
+            )
+            self.schedule.answered(turn, now_s)
             self._is_up()
             if was_silent:
                 log.info("device_answers bus=%s unit=%d", self.bus.id, turn.unit)
+            return
+        seen.note(self.line.heard, str(result), now_s)
+        if isinstance(result, DeviceException) and result.code in STILL_WORKING:
+            self.schedule.busy(turn, now_s)
+            self._is_up()
+            return
+        self._failed(seen)
+        if isinstance(result, DeviceException):
+            self.schedule.answered(turn, now_s)  # it lives; it refuses this question
+            return
+        self.schedule.silent(turn, now_s)
+        if turn.is_silent:
+            self.roll_call.forget(seen.device)
+        if turn.is_silent and not was_silent:
+            log.warning("device_silent bus=%s unit=%d reason=%s", self.bus.id, turn.unit, result)
+            self._all_silent()
 
-    def _decode(self, device: Device, request: Request, reply: bytes) -> tuple[Sample, ...]:
+    def _decode(self, seen: Seen, reply: bytes) -> tuple[list[float], list[int]]:
         try:
-            return registers.decode(device, request, reply)
+            return seen.read(reply)
         except Exception as error:  # the device boundary: a decoder that raises must not take the bus down
-            log.exception("decoder_failed bus=%s unit=%d reply=%s", self.bus.id, device.unit, reply.hex(" "))
+            unit = seen.device.unit
+            log.exception("decoder_failed bus=%s unit=%d reply=%s", self.bus.id, unit, reply.hex(" "))
             raise WireError(f"decoder failed: {error}") from error
 
-    def _batch(self, request: Request, samples: Sequence[Sample]) -> Batch:
-        return make_batch(
-            self._clock.site_ns(),
-            (self._index[name] for name in request.channels),
-            (sample.value for sample in samples),
-            (sample.quality for sample in samples),
-        )
-
-    def _failed(self, request: Request) -> None:
-        n = len(request.channels)
-        channels = (self._index[name] for name in request.channels)
-        self._handle(make_batch(self._clock.site_ns(), channels, [float("nan")] * n, [Quality.COMMS] * n))
+    def _failed(self, seen: Seen) -> None:
+        n = len(seen.channels)
+        nothing = np.full(n, np.nan), np.full(n, Quality.COMMS, np.uint32)
+        self._handle(Batch(self._clock.site_ns(), seen.channels, *nothing))
 
     def _all_silent(self) -> None:
         units = {turn.unit for turn in self.schedule.turns}
@@ -221,7 +202,7 @@ class Poller:
         self._tell(False, reason)
         for seen in self.seen:
             seen.why = reason
-            self._failed(seen.request)
+            self._failed(seen)
 
     def _tell(self, is_up: bool, reason: str) -> None:
         if is_up != self.state.is_up:

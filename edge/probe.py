@@ -14,7 +14,8 @@ from drivers import modbus, registers, reports
 from drivers.coding import ChannelPoint
 from drivers.line import WireError
 from drivers.registers import Device
-from edge.poller import Poller, Seen
+from edge.poller import Poller
+from edge.seen import Seen
 from models.reading import KINDS, flag_names, quality_class
 from models.site import Bus
 

@@ -48,6 +48,10 @@ class RollCall:
         """The port was opened: nobody is known yet."""
         self._unknown = {one.unit for one in self._devices if one.profile.know or one.profile.setup}
 
+    def knows(self, device: Device) -> bool:
+        """Whether `admit` has nothing to ask."""
+        return device.unit not in self._unknown
+
     def forget(self, device: Device) -> None:
         """The device was silent: it may be another one now."""
         if device.profile.know or device.profile.setup:

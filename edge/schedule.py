@@ -7,6 +7,7 @@ and counted as missed; nothing queues. Non-preemptive: a question on the wire is
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Final
 
 SILENT_N: Final = 5
@@ -26,7 +27,6 @@ class Turn:
     due_s: float = 0.0
     silent_n: int = 0
     missed_n: int = 0
-    is_asked: bool = False  # under way now
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -40,29 +40,50 @@ class Turn:
 
 
 class Schedule:
-    """The turns of one bus."""
+    """The turns of one bus. A turn that `next` gave is away until it was answered, silent or busy.
+
+    Two heaps, so that a bus of 200 devices costs a turn what a bus of two does: turns that wait for their time, and
+    turns that are due, the one that goes first on top.
+    """
 
     def __init__(self, turns: Iterable[Turn], now_s: float) -> None:
         self.turns = tuple(turns)
+        self.begin(now_s)
+
+    def begin(self, now_s: float) -> None:
+        """All are due now: the port was opened."""
+        self._waiting: list[tuple[float, int, Turn]] = []
+        self._due: list[tuple[bool, float, int, Turn]] = []
         for turn in self.turns:
             turn.due_s = now_s
+            self._wait(turn)
 
     def next(self, now_s: float, ready_in_s: Callable[[int], float]) -> tuple[Turn | None, float]:
         """The turn to take now, or None and the seconds until one can be taken.
 
         `ready_in_s(unit)`: how long the unit must still be left alone (rest, late replies).
         """
-        best: Turn | None = None
-        wait_s = float("inf")
-        for turn in self.turns:
-            if turn.is_asked:
-                continue
-            at_s = max(turn.due_s - now_s, ready_in_s(turn.unit))
-            if at_s > 0.0:
-                wait_s = min(wait_s, at_s)
-            elif best is None or turn.rank < best.rank:
-                best = turn
-        return (best, 0.0) if best else (None, wait_s)
+        waiting, due = self._waiting, self._due
+        while waiting and waiting[0][0] <= now_s:
+            _, order, turn = heappop(waiting)
+            heappush(due, (*turn.rank, order, turn))
+        wait_s = waiting[0][0] - now_s if waiting else float("inf")
+        resting = []
+        found: Turn | None = None
+        while due:
+            entry = heappop(due)
+            rest_s = ready_in_s(entry[3].unit)
+            if rest_s <= 0.0:
+                found = entry[3]
+                break
+            resting.append(entry)
+            wait_s = min(wait_s, rest_s)
+        for entry in resting:
+            heappush(due, entry)
+        return (found, 0.0) if found is not None else (None, wait_s)
+
+    def _wait(self, turn: Turn) -> None:
+        heappush(self._waiting, (turn.due_s, turn.index, turn))
 
     def answered(self, turn: Turn, now_s: float) -> None:
         """The device answered: keep its rhythm; what lies in the past is missed, not queued."""
@@ -79,10 +100,11 @@ class Schedule:
         """The device answered that it is busy: it lives, it has no value, it is asked again soon."""
         turn.silent_n = 0
         turn.due_s = now_s + min(BUSY_RETRY_S, turn.period_s or BUSY_RETRY_S)
+        self._wait(turn)
 
-    @staticmethod
-    def _again(turn: Turn, now_s: float, after_s: float) -> None:
+    def _again(self, turn: Turn, now_s: float, after_s: float) -> None:
         turn.due_s += after_s
         if turn.due_s < now_s:
             turn.missed_n += turn.period_s > 0.0
             turn.due_s = now_s
+        self._wait(turn)

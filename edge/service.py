@@ -80,8 +80,10 @@ class Hooks:
     signed: Callable[[bytes], dict[str, Any]]
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
-    """The loop of a real gateway."""
+def new_loop(has_wire: bool = True) -> asyncio.AbstractEventLoop:
+    """With a serial wire over `select`: epoll rounds timers up to 1 ms, 7 % of a wire at 115,200 baud; else epoll."""
+    if not has_wire:
+        return asyncio.SelectorEventLoop(selectors.EpollSelector())
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 

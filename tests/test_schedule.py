@@ -11,8 +11,11 @@ def test_life_safety_goes_before_an_earlier_best_effort_turn() -> None:
     level = Turn(unit=1, index=0, period_s=1.0, is_life_safety=False)
     call_point = Turn(unit=2, index=1, period_s=5.0, is_life_safety=True)
     schedule = Schedule([level, call_point], now_s=0.0)
-    level.due_s = -10.0
     assert schedule.next(0.0, ready) == (call_point, 0.0)
+    schedule.answered(call_point, 0.0)
+    assert schedule.next(4.9, ready) == (level, 0.0)  # waiting since 0
+    schedule.answered(level, 4.9)
+    assert schedule.next(5.0, ready)[0] is call_point  # though the level was due before it
 
 
 def test_inside_a_class_the_earliest_deadline_goes_first() -> None:
@@ -20,6 +23,8 @@ def test_inside_a_class_the_earliest_deadline_goes_first() -> None:
     fast = Turn(unit=2, index=1, period_s=1.0, is_life_safety=False)
     schedule = Schedule([slow, fast], now_s=0.0)
     assert schedule.next(0.0, ready)[0] is fast
+    assert schedule.next(0.0, ready)[0] is slow  # the other one is under way
+    assert schedule.next(0.0, ready) == (None, float("inf"))
 
 
 def test_a_unit_that_must_rest_waits_and_others_are_asked_meanwhile() -> None:
@@ -35,6 +40,7 @@ def test_five_silences_make_a_device_rare_and_one_answer_brings_it_back() -> Non
     for is_life_safety, retry_s in ((True, RETRY_LIFE_S), (False, RETRY_OTHER_S)):
         turn = Turn(unit=1, index=0, period_s=1.0, is_life_safety=is_life_safety)
         schedule = Schedule([turn], now_s=0.0)
+        assert schedule.next(0.0, ready)[0] is turn
         now_s = 0.0
         for n in range(1, SILENT_N):
             schedule.silent(turn, now_s)

@@ -53,7 +53,6 @@ ALLOWED_IMPORTS = {
     ("drivers/virtual_uart.py", "asyncio"): "wire time of a sensor, on any loop",
     ("drivers/plug.py", "asyncio"): "when the plug is pulled, on any loop",
     ("drivers/stream.py", "asyncio"): "waits for a report with a time limit",
-    ("drivers/scan.py", "asyncio"): "waits for answers with a time limit",
     ("drivers/pty.py", "asyncio"): "the bytes of a pty",
     ("edge/clock.py", "time"): "the only file that reads clocks",
     ("gateway/journal.py", "sqlite3"): "what must not be lost",
@@ -70,7 +69,10 @@ MAY_CATCH_ALL = {
     "gateway/forward.py": "sink boundary",
 }
 # Wider than Exception, without a bare `raise` at the end of the handler.
-MAY_CARRY = {"edge/threads.py": "a worker thread carries what happened to the one who waits, who judges it"}
+MAY_CARRY = {
+    "edge/threads.py": "a worker thread carries what happened to the one who waits, who judges it",
+    "edge/pump.py": "an answer's turn of the loop carries a bug to the bus's task, which ends with it",
+}
 # (file, call): why this file may read a clock or sleep beside edge/clock.py.
 ALLOWED_CLOCKS: dict[tuple[str, str], str] = {}
 

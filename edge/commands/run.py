@@ -65,7 +65,8 @@ def command(site: Path, state: Path, virtual_dir: Path | None, verbose: bool) ->
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await service.run(config, state, outside, stop=stop)
 
-    with asyncio.Runner(loop_factory=service.new_loop) as runner:
+    has_wire = any(not bus.port.startswith("tcp:") for bus in config.site.bus)
+    with asyncio.Runner(loop_factory=lambda: service.new_loop(has_wire)) as runner:
         runner.run(main())
     lock.close()
 
