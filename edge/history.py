@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from edge.readings import Reading
-from gateway.series import Points, Series, Value
+from gateway.series import Points, Row, Series, Value
 from models.alarm import AlarmEvent
 from models.incident import AlarmSpec, Incident
 from models.site import Site
@@ -30,6 +30,9 @@ class History:
         self._site = site
         self._ward = (("gateway", site.gateway.id), ("ward", site.ward.id))
         self._readings: dict[tuple[str, tuple[str, ...]], Series] = {}
+        self._open: dict[
+            tuple[str, tuple[str, ...]], list[Row]
+        ] = {}  # hashing a series for each reading costs
         self._points: Points = {}
         self._first_ns: int | None = None
         self._value_ns: int | None = None  # the newest value that is not sealed
@@ -52,16 +55,21 @@ class History:
         """All rows and how many; the next batch begins."""
         points, n = self._points, self.points_n
         self._points, self.points_n, self._first_ns, self._value_ns = {}, 0, None, None
+        self._open = {}
         return points, n
 
     def reading(self, one: Reading) -> None:
         """What one sensor said in one reply."""
         key = (one.sensor, one.fields)
-        series = self._readings.get(key)
-        if series is None:
-            tags = {"place": one.place, "sensor": one.sensor}
-            series = self._readings[key] = self._series("reading", tags, (*one.fields, "quality"))
-        self._add(series, one.site_ns, (*one.values, one.quality))
+        rows = self._open.get(key)
+        if rows is None:
+            series = self._readings.get(key)
+            if series is None:
+                tags = {"place": one.place, "sensor": one.sensor}
+                series = self._readings[key] = self._series("reading", tags, (*one.fields, "quality"))
+            rows = self._open[key] = self._points.setdefault(series, [])
+        rows.append((one.site_ns - one.site_ns % MS, (*one.values, one.quality)))
+        self._count(one.site_ns)
         if one.values:
             self._value_ns = one.site_ns
 
@@ -97,6 +105,9 @@ class History:
 
     def _add(self, series: Series, site_ns: int, values: tuple[Value, ...]) -> None:
         self._points.setdefault(series, []).append((site_ns - site_ns % MS, values))
+        self._count(site_ns)
+
+    def _count(self, site_ns: int) -> None:
         self.points_n += 1
         if self._first_ns is None:
             self._first_ns = site_ns

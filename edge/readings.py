@@ -7,7 +7,7 @@ answer") is told once when it starts and then every 60 s, so that a dead sensor 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.judge import Channel
 from models.reading import Batch, QualityClass, quality_class
@@ -15,8 +15,7 @@ from models.reading import Batch, QualityClass, quality_class
 SILENT_AGAIN_NS: Final = 60_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One sensor in one reply. `fields` and `values` in step, without NaN; empty when it said nothing."""
 
     sensor: str

@@ -19,6 +19,7 @@ _NAME: Final = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\=", "\n": " ", "\r
 _TEXT: Final = str.maketrans({'"': '\\"', "\\": "\\\\"})
 
 _Key = tuple[int, str]
+_Fields = tuple[list[str], tuple[Value, ...]]
 
 
 def lines(points: Points, offset_ns: int) -> list[str]:
@@ -29,23 +30,35 @@ def lines(points: Points, offset_ns: int) -> list[str]:
     >>> lines({level: [(5_000_000, (0.214, 0))]}, offset_ns=1_000_000_000)
     ['reading,sensor=ngo-12 depth_m=0.214,quality=0i 1005']
     """
-    found: dict[_Key, dict[str, str]] = {}
+    found: dict[_Key, list[_Fields]] = {}
     for series, rows in points.items():
         tags = "".join(f",{_name(key)}={_name(value)}" for key, value in series.tags)
         head = _ended(series.measurement.translate(_MEASUREMENT)) + tags
         names = [_name(field) for field in series.fields]
         for site_ns, values in rows:
-            key = ((site_ns + offset_ns) // NS_PER_MS, head)
-            fields = found.setdefault(key, {})
-            for name, value in zip(names, values, strict=True):
-                if value is not None and value == value:  # not NaN
-                    fields[name] = _value(value)
+            found.setdefault(((site_ns + offset_ns) // NS_PER_MS, head), []).append((names, values))
     ordered = sorted(found.items(), key=lambda item: item[0][0])
-    return [
-        f"{head} {','.join(f'{name}={text}' for name, text in fields.items())} {ms}"
-        for (ms, head), fields in ordered
-        if fields
-    ]
+    told = ((ms, head, _told(rows)) for (ms, head), rows in ordered)
+    return [f"{head} {text} {ms}" for ms, head, text in told if text]
+
+
+def _told(rows: "list[_Fields]") -> str:
+    """The fields of one line; of several rows the later wins field by field."""
+    if len(rows) == 1:
+        names, values = rows[0]
+        return ",".join(
+            [
+                f"{name}={_value(value)}"
+                for name, value in zip(names, values, strict=True)
+                if value is not None and value == value  # not NaN
+            ]
+        )
+    fields: dict[str, str] = {}
+    for names, values in rows:
+        for name, value in zip(names, values, strict=True):
+            if value is not None and value == value:
+                fields[name] = _value(value)
+    return ",".join(f"{name}={text}" for name, text in fields.items())
 
 
 def _name(text: str) -> str:
@@ -57,12 +70,14 @@ def _ended(text: str) -> str:
 
 
 def _value(value: Value) -> str:
+    if type(value) is float:  # first, because most are
+        return repr(value)
     match value:
         case bool():
             return "true" if value else "false"
         case int():
             return f"{value}i"
         case float():
-            return repr(value)
+            return repr(float(value))
         case _:
             return f'"{str(value).translate(_TEXT)}"'
