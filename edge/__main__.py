@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "ack": ("edge.commands.ack", 'Say "I am going" to an incident: its repeats stop.'),
     "scan": ("edge.commands.scan", "Find what is on a bus: addresses, speeds, devices, lines for the site."),
     "probe": ("edge.commands.probe", "Show one sensor live: bytes, registers, values, what to look at."),
+    "bench": ("edge.commands.bench", "Measure this machine, each figure beside a baseline."),
     "spool": ("edge.commands.spool", "Show what waits for the servers, and what they refused."),
     "virtual": ("edge.commands.virtual", "Play the sensors of a site on virtual serial ports."),
 }

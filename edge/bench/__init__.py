@@ -1,0 +1,1 @@
+"""What `wardwatch bench` measures: one file a part, each beside a baseline in the same run."""
