@@ -13,15 +13,16 @@ from typing import Any, Final
 
 from edge.readings import Reading
 
-GATHER_S: Final = 0.001
+GATHER_S: Final = 0.0015
+NS_PER_MS: Final = 1_000_000
 ENTRIES_MAX: Final = 2_000  # about 256 kB
 
 
 class Live:
-    """Gathers for all listeners. `wall_ms(site_ns)` stamps; each of `publish` gets the bytes of a message."""
+    """Gathers for all listeners. `offset_ns()` = wall minus site time; `publish` gets the bytes of a message."""
 
-    def __init__(self, wall_ms: Callable[[int], int], publish: Callable[[bytes], None]) -> None:
-        self._wall_ms = wall_ms
+    def __init__(self, offset_ns: Callable[[], int], publish: Callable[[bytes], None]) -> None:
+        self._offset_ns = offset_ns
         self._publish = publish
         self._waiting: deque[Reading] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -42,14 +43,19 @@ class Live:
             self._timer.cancel()
             self._timer = None
         if self._waiting:
-            self._publish(encode(self._waiting, self._wall_ms))
+            self._publish(encode(self._waiting, self._offset_ns()))
             self._waiting.clear()
 
 
-def encode(readings: "deque[Reading]", wall_ms: Callable[[int], int]) -> bytes:
+def encode(readings: "deque[Reading]", offset_ns: int) -> bytes:
     """The message of CONTRACTS: `{"v":1,"r":[[sensor, ms, {field: value}, flags], ...]}`, oldest first."""
     rows: list[list[Any]] = [
-        [one.sensor, wall_ms(one.site_ns), dict(zip(one.fields, one.values, strict=True)), one.quality]
+        [
+            one.sensor,
+            (one.site_ns + offset_ns) // NS_PER_MS,
+            dict(zip(one.fields, one.values, strict=True)),
+            one.quality,
+        ]
         for one in readings
     ]
     return json.dumps({"v": 1, "r": rows}, separators=(",", ":"), allow_nan=False).encode()

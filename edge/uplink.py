@@ -23,6 +23,7 @@ from models.incident import Incident
 from models.judge import ContactRule
 
 NS_PER_MS: Final = 1_000_000
+BEAT_NS: Final = 5_000_000_000  # how late the rows `place`, `sensor` and `gateway` may be
 
 
 @runtime_checkable
@@ -69,8 +70,10 @@ class Uplink:
         self._hears = _alarms_by_sensor(plan)
         self._readings = Readings(plan.channels)
         self.history = History(config.site)
-        self.live = Live(self._wall_ms, self._publish)
+        self.live = Live(self._offset_ns, self._publish)
         self._beats = Beats(config.site)
+        self._told: list[tuple[str, int]] | None = None
+        self._beat_ns = 0
         self._topics = Topics(self._level, self._wall_ms)
         self._retain(self._topics.incidents(core.incidents.values(), as_json))
 
@@ -94,9 +97,12 @@ class Uplink:
 
     def tick(self, site_ns: int) -> None:
         """What the clock brings."""
-        views, incidents = self._core.judge.view(), self._core.incidents.values()
-        for measurement, tags, fields in self._beats.due(site_ns, views, incidents, self._gateway_row):
-            self.history.row(measurement, tags, site_ns, fields)
+        told = [(one.id, one.revision) for one in self._core.incidents.values()]
+        if told != self._told or site_ns - self._beat_ns >= BEAT_NS:  # a look at all channels is not cheap
+            self._told, self._beat_ns = told, site_ns
+            views, incidents = self._core.judge.view(), self._core.incidents.values()
+            for measurement, tags, fields in self._beats.due(site_ns, views, incidents, self._gateway_row):
+                self.history.row(measurement, tags, site_ns, fields)
         if self._brokers:
             self._retain(self._topics.due(site_ns))
         if self.history.is_due(site_ns):
