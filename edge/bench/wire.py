@@ -31,12 +31,13 @@ _HEAD = 'schema = 1\nward = { id = "w", name = "w" }\ngateway = { id = "g", plac
 def rows() -> Iterator[Row]:
     """Per cent of the wire's limit at three speeds, and broken silences."""
     for baud in (9600, 19200, 115200):
-        share, early = _measure(baud)
+        share, early = measure(baud, _FOR_S)
         yield Row(f"wire at {baud}, 8 devices x 8 registers", share, "% of the limit", 100.0, "the limit", 1)
         yield Row(f"wire at {baud}, frames into a silence", float(early), "frames", 0.0, "none allowed", 1)
 
 
-def _measure(baud: int) -> tuple[float, int]:
+def measure(baud: int, for_s: float) -> tuple[float, int]:
+    """Per cent of the wire's limit over `for_s`, and frames that broke a silence."""
     with tempfile.TemporaryDirectory(prefix="wardwatch-bench-") as name:
         folder = Path(name)
         site = _write(folder, baud)
@@ -51,7 +52,7 @@ def _measure(baud: int) -> tuple[float, int]:
             assert virtual.stdout is not None
             virtual.stdout.readline()
             with asyncio.Runner(loop_factory=_new_loop) as runner:
-                runner.run(_poll(site, folder / "ptys"))
+                runner.run(_poll(site, folder / "ptys", for_s))
         finally:
             virtual.terminate()
             virtual.wait()
@@ -62,7 +63,7 @@ def _measure(baud: int) -> tuple[float, int]:
     return 100 * rate * exchange_s, sum(event["what"] in ("early", "collision") for event in events)
 
 
-async def _poll(site: Path, ptys: Path) -> None:
+async def _poll(site: Path, ptys: Path, for_s: float) -> None:
     loaded, problems = config.load(site)
     assert loaded is not None, problems
     [bus] = loaded.site.bus
@@ -80,7 +81,7 @@ async def _poll(site: Path, ptys: Path) -> None:
         bus_is=lambda is_up, why: None,
     )
     task = asyncio.create_task(poller.run())
-    await asyncio.sleep(_FOR_S)
+    await asyncio.sleep(for_s)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
